@@ -1,0 +1,280 @@
+//! The port: everything a front end may ask of the cluster, and nothing of how the cluster does it.
+//!
+//! S3 and REST are written against this trait alone, so they are tested with [`crate::memory`] and run
+//! against a node, or a gateway, without knowing which.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::stream::BoxStream;
+use holdfast_core::bucket::{AccessKey, Bucket, Conflict};
+use holdfast_core::content::{BodyForm, Manifest, StoredBody};
+use holdfast_core::context::Context;
+use holdfast_core::gossip::MemberState;
+use holdfast_core::gossip::facts::NodeFacts;
+use holdfast_core::ids::{NodeId, RequestId, UploadId};
+use holdfast_core::request::{
+    Count, Got, Location, Page, PutOutcome, PutValue, ReadFault, UploadInfo, UploadPart, WantedBodies, WriteError,
+};
+
+/// A bucket as of now, shared by all requests that use it.
+pub type BucketRef = Arc<Bucket>;
+
+/// The cluster as the front ends see it.
+#[async_trait]
+pub trait Objects: Send + Sync + 'static {
+    /// The access key with this id, disabled ones included; `None` when there is none.
+    async fn access_key(&self, id: &str) -> Result<Option<AccessKey>, ReadFault>;
+    /// All access keys that were not deleted.
+    async fn access_keys(&self) -> Result<Vec<AccessKey>, ReadFault>;
+    /// Writes an access key (created, renamed, enabled, disabled, deleted).
+    async fn put_access_key(&self, key: AccessKey) -> Result<(), WriteError>;
+
+    /// The live bucket of this name; `None` when there is none.
+    async fn bucket(&self, name: &str) -> Result<Option<BucketRef>, ReadFault>;
+    /// All live buckets by name.
+    async fn buckets(&self) -> Result<Vec<BucketRef>, ReadFault>;
+    /// Creates a bucket. Creating one that exists returns it unchanged with `created: false`.
+    async fn create_bucket(&self, name: &str, new: NewBucket) -> Result<BucketCreated, WriteError>;
+    /// Deletes a bucket that holds no object.
+    async fn delete_bucket(&self, bucket: &Bucket) -> Result<(), DeleteBucketError>;
+    /// Objects and bytes of a bucket.
+    async fn count(&self, bucket: &Bucket) -> Result<Count, ReadFault>;
+
+    /// Writes or deletes one object.
+    async fn put(&self, bucket: &Bucket, key: &str, put: PutObject) -> Result<PutOutcome, WriteError>;
+    /// Reads one record. No such key is an outcome whose record has no versions.
+    async fn get(&self, bucket: &Bucket, key: &str, get: GetObject) -> Result<Got, ReadFault>;
+    /// Reads one page of keys.
+    async fn list(&self, bucket: &Bucket, page: ListObjects) -> Result<Page, ReadFault>;
+
+    /// Begins to store a body. Small ones stay in memory until the put; large ones are cut into chunks and written while
+    /// they arrive, with at most a few chunks in memory.
+    fn write_body(&self, bucket: &Bucket, key: &str, purpose: BodyPurpose) -> Box<dyn BodyWriter>;
+    /// Streams `range` of a version's body: `form` as the version tells it, `row` its body row. Every byte has passed
+    /// its checksum; an error ends the stream.
+    fn read_body(&self, bucket: &Bucket, form: BodyForm, row: Bytes, range: Range<u64>) -> BodyStream;
+    /// The parts of a chunked body, from its body row; `None` when the row is damaged or not a manifest.
+    fn manifest(&self, form: BodyForm, row: &Bytes) -> Option<Manifest>;
+
+    /// Begins a multipart upload and returns its id.
+    async fn create_upload(&self, bucket: &Bucket, key: &str, new: NewUpload) -> Result<UploadId, WriteError>;
+    /// Names a part whose body was written with [`BodyPurpose::Part`].
+    async fn put_part(&self, bucket: &Bucket, key: &str, upload: UploadId, part: UploadPart) -> Result<(), WriteError>;
+    /// The upload, whatever its state, and its parts by number.
+    async fn upload(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        upload: UploadId,
+    ) -> Result<(UploadInfo, Vec<UploadPart>), ReadFault>;
+    /// Makes the object of the parts chosen.
+    async fn complete_upload(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        upload: UploadId,
+        complete: CompleteUpload,
+    ) -> Result<PutOutcome, WriteError>;
+    /// Gives an upload up.
+    async fn abort_upload(&self, bucket: &Bucket, key: &str, upload: UploadId) -> Result<(), WriteError>;
+    /// Open uploads in order of (key, id), and whether there are more.
+    async fn uploads(&self, bucket: &Bucket, page: ListUploads) -> Result<(Vec<UploadInfo>, bool), ReadFault>;
+
+    /// A context as an opaque token, authenticated and bound to bucket and key (rule D8).
+    fn seal_context(&self, bucket: &Bucket, key: &str, context: &Context) -> String;
+    /// The context in a token, unless it was forged, damaged or made for another key.
+    fn open_context(&self, bucket: &Bucket, key: &str, token: &str) -> Option<Context>;
+
+    /// Where a key lives.
+    fn locate(&self, bucket: &Bucket, key: &str) -> Location;
+    /// This node and the others, as this one sees them.
+    fn cluster(&self) -> ClusterView;
+    /// Says of a member that it is down on purpose, or no longer; every member will know. False if there is no such member.
+    fn maintain(&self, node: NodeId, on: bool) -> bool;
+    /// Whether this node can serve now; the reason if not.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// A body on its way to disks. Dropping it without [`BodyWriter::finish`] abandons what was written.
+#[async_trait]
+pub trait BodyWriter: Send {
+    /// Takes the next bytes; waits when the disks are slower than the client.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), WriteError>;
+    /// Waits until all chunks are synced on W homes, and hands the body over.
+    async fn finish(self: Box<Self>) -> Result<StoredBody, WriteError>;
+}
+
+/// Bytes of a body, in order.
+pub type BodyStream = BoxStream<'static, Result<Bytes, ReadFault>>;
+
+/// What a body is written for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyPurpose {
+    /// A plain object; small ones become rows.
+    Object,
+    /// A part of a multipart upload; always chunks (a [`StoredBody::Chunked`] of one manifest part), even when empty,
+    /// because its object is not known yet.
+    Part {
+        /// The upload; its commit deadline is the body's.
+        upload: UploadId,
+    },
+}
+
+/// Options of a new bucket; `None` takes the cluster's default (rule B1).
+#[derive(Clone, Debug, Default)]
+pub struct NewBucket {
+    /// Access key id of the creator.
+    pub owner: String,
+    /// Replicas.
+    pub n: Option<u8>,
+    /// Copies a read asks.
+    pub r: Option<u8>,
+    /// Synced copies a write needs.
+    pub w: Option<u8>,
+    /// What happens to concurrent versions.
+    pub conflict: Conflict,
+    /// Whether stand-ins may take the place of homes that are down; on by default.
+    pub sloppy: Option<bool>,
+}
+
+/// What creating a bucket did.
+#[derive(Clone, Debug)]
+pub struct BucketCreated {
+    /// The bucket.
+    pub bucket: BucketRef,
+    /// False when it existed before.
+    pub created: bool,
+}
+
+/// Why a bucket was not deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DeleteBucketError {
+    /// It holds at least one object or open upload; nothing changed.
+    NotEmpty,
+    /// It could not be looked through; nothing changed.
+    Read(ReadFault),
+    /// The deletion was not confirmed.
+    Write(WriteError),
+}
+
+/// A write of one object.
+#[derive(Clone, Debug)]
+pub struct PutObject {
+    /// Identity of the client's write (rule D7): its own id if it sent one (`amz-sdk-invocation-id`), else drawn.
+    pub request: RequestId,
+    /// What the client had seen; `None` writes blind.
+    pub context: Option<Context>,
+    /// What to write.
+    pub value: PutValue,
+    /// Synced copies wanted, if other than the bucket's.
+    pub w: Option<u8>,
+    /// Wait for every home, not just for W.
+    pub wait_all: bool,
+}
+
+/// A read of one object.
+#[derive(Clone, Copy, Debug)]
+pub struct GetObject {
+    /// Copies to ask, if other than the bucket's.
+    pub r: Option<u8>,
+    /// Which body rows to bring along.
+    pub bodies: WantedBodies,
+}
+
+/// A page of keys.
+#[derive(Clone, Debug, Default)]
+pub struct ListObjects {
+    /// Only keys that begin so.
+    pub prefix: String,
+    /// Groups keys; empty for none.
+    pub delimiter: String,
+    /// Only what is strictly after this; empty for the start. A page's `next` goes here.
+    pub after: String,
+    /// At most so many entries.
+    pub count_max: u32,
+}
+
+/// A page of open uploads.
+#[derive(Clone, Debug, Default)]
+pub struct ListUploads {
+    /// Only keys that begin so.
+    pub prefix: String,
+    /// Only uploads strictly after this (key, id); with `None` all uploads of that key are passed over.
+    pub after: (String, Option<UploadId>),
+    /// At most so many.
+    pub count_max: u32,
+}
+
+/// A multipart upload to begin.
+#[derive(Clone, Debug, Default)]
+pub struct NewUpload {
+    /// Headers of the object to be, with `x-amz-checksum-algorithm` and `x-amz-checksum-type` if chosen.
+    pub headers: Vec<(String, String)>,
+    /// Access key id of whoever began it.
+    pub initiator: String,
+}
+
+/// A multipart upload to complete.
+#[derive(Clone, Debug)]
+pub struct CompleteUpload {
+    /// Identity of the client's write.
+    pub request: RequestId,
+    /// ETag of the whole.
+    pub etag: String,
+    /// Headers of the object, with checksums of the whole.
+    pub headers: Vec<(String, String)>,
+    /// The parts chosen, in order.
+    pub manifest: Manifest,
+}
+
+/// The cluster as one node sees it.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// The node answering.
+    pub node: NodeId,
+    /// Identity of the cluster, printable.
+    pub cluster: String,
+    /// Number of the layout.
+    pub epoch: u64,
+    /// Equal arcs of the ring.
+    pub partitions: u32,
+    /// Every member of the layout, this node included.
+    pub members: Vec<MemberView>,
+    /// Whether the node answering acknowledges writes before they are on disk: a power cut loses them. It knows this of
+    /// itself alone.
+    pub unsafe_no_sync: bool,
+}
+
+/// One member as another sees it.
+#[derive(Clone, Debug)]
+pub struct MemberView {
+    /// Its id.
+    pub id: NodeId,
+    /// What people call it.
+    pub name: String,
+    /// Where it lives, for placement.
+    pub zone: String,
+    /// Its node-to-node address.
+    pub address: String,
+    /// Its S3 endpoint, if it told.
+    pub s3: String,
+    /// Its REST endpoint, if it told.
+    pub rest: String,
+    /// Bytes it is willing to store.
+    pub capacity_bytes: u64,
+    /// Whether this node uses it: it has a connection to it, and gossip does not hold it down.
+    pub up: bool,
+    /// What gossip takes it for.
+    pub state: MemberState,
+    /// Since when, Unix milliseconds.
+    pub since_ms: u64,
+    /// Whether an operator said that it is down on purpose.
+    pub maintenance: bool,
+    /// What it last told about itself.
+    pub facts: Option<NodeFacts>,
+    /// Hints that this node holds for it, records and chunks together.
+    pub hints_owed: u64,
+}

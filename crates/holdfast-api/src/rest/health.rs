@@ -1,0 +1,65 @@
+//! Health for load balancers, and the metrics page. None of them asks for a token.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use holdfast_core::gossip::MemberState;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use serde_json::{Value, json};
+
+use super::App;
+use super::cluster::state_name;
+use crate::objects::MemberView;
+use crate::serve::metrics_page;
+
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "status": "success" }))
+}
+
+pub(super) async fn ready(State(app): App) -> Response {
+    match app.objects.ready() {
+        Ok(()) => Json(json!({ "status": "success" })).into_response(),
+        Err(reason) => {
+            let answer = json!({
+                "status": "failure",
+                "error": "not_ready",
+                "message": reason,
+                "what_to_do": "ask another node",
+                "state_changed": false,
+            });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(answer)).into_response()
+        }
+    }
+}
+
+pub(super) async fn metrics(State(app): App) -> Response {
+    count_members(&app.objects.cluster().members);
+    let mut answer = metrics_page().into_response();
+    answer.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    answer
+}
+
+/// How many members are in each state and what each is owed, as this node sees them. Asked when the page is read, so that a cluster that nobody
+/// watches counts nothing. Those in maintenance are counted apart, whatever their state: an alarm is for the others.
+fn count_members(members: &[MemberView]) {
+    let states = [
+        MemberState::Up,
+        MemberState::Suspect,
+        MemberState::Unheard,
+        MemberState::Down,
+    ];
+    for state in states {
+        let is_counted = |member: &&MemberView| !member.maintenance && member.state == state;
+        let count = members.iter().filter(is_counted).count();
+        metrics::gauge!("holdfast_members", "state" => state_name(state)).set(count as f64);
+    }
+    for member in members {
+        metrics::gauge!("holdfast_hints_owed", "member" => member.name.clone()).set(member.hints_owed as f64);
+    }
+    let in_maintenance = members.iter().filter(|member| member.maintenance).count();
+    metrics::gauge!("holdfast_members", "state" => "maintenance").set(in_maintenance as f64);
+}

@@ -1,0 +1,234 @@
+//! REST `/v1`: buckets and objects as resources, with everything a coordinator knows in the answer (rule Q1).
+//!
+//! Also on this port: `/health/live`, `/health/ready` and `/metrics`, which ask for no token. Every other answer is
+//! JSON, failures included ([`problem`]); object bodies alone are raw.
+
+mod buckets;
+mod caller;
+mod cluster;
+mod health;
+mod keys;
+mod list;
+mod meta;
+mod object;
+mod problem;
+mod query;
+mod shape;
+mod upload;
+mod verified;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, Request, StatusCode};
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use crate::objects::{BucketRef, Objects};
+use crate::request_id;
+use crate::serve::{ApiConfig, Metered, Peer, RequestBody, Ticket};
+use crate::signature::Payload;
+use problem::{Answer as Wanted, Problem};
+use verified::VerifiedBody;
+
+/// Carries contexts in and out (rule D8).
+pub(crate) const CONTEXT: HeaderName = HeaderName::from_static("holdfast-context");
+
+/// Tells how many concurrent versions there are (rule Q3).
+pub(crate) const SIBLINGS: HeaderName = HeaderName::from_static("holdfast-siblings");
+
+/// Names the version returned.
+pub(crate) const DOT: HeaderName = HeaderName::from_static("holdfast-dot");
+
+/// Names one write of a client, the same on every try of it (rule D7).
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("holdfast-request-id");
+
+/// The REST front end.
+pub struct RestApp {
+    objects: Arc<dyn Objects>,
+    router: Router<()>,
+    admin_token: Option<blake3::Hash>,
+    root_key_id: Option<String>,
+    header_bytes_max: usize,
+}
+
+type App = axum::extract::State<Arc<Shared>>;
+
+/// What handlers need.
+pub(crate) struct Shared {
+    objects: Arc<dyn Objects>,
+    root_key_id: Option<String>,
+    body_patience: Duration,
+}
+
+impl Shared {
+    async fn bucket(&self, name: &str) -> Wanted<BucketRef> {
+        match self.objects.bucket(name).await {
+            Ok(Some(bucket)) => Ok(bucket),
+            Ok(None) => Err(Problem::no_such_bucket(name)),
+            Err(fault) => Err(Problem::read(&fault)),
+        }
+    }
+}
+
+impl RestApp {
+    /// Over a cluster.
+    #[must_use]
+    pub fn new(config: &ApiConfig, objects: Arc<dyn Objects>) -> Self {
+        let shared = Arc::new(Shared {
+            objects: Arc::clone(&objects),
+            root_key_id: config.root_key_id.clone(),
+            body_patience: config.limits.body_patience,
+        });
+        Self {
+            objects,
+            router: router(shared),
+            admin_token: config.admin_token.as_ref().map(|token| blake3::hash(token.as_bytes())),
+            root_key_id: config.root_key_id.clone(),
+            header_bytes_max: config.limits.header_bytes_max,
+        }
+    }
+
+    /// Hashes compare in constant time, and tell nothing of the token's length.
+    fn is_admin_token(&self, token: &str) -> bool {
+        self.admin_token
+            .is_some_and(|hash| hash == blake3::hash(token.as_bytes()))
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Metered<Body>> {
+        let mut ticket = Ticket::open(
+            "rest",
+            request_id::shown(),
+            request.method().clone(),
+            request.uri().clone(),
+            peer.remote,
+        );
+        let mut answer = match self.prepare(request, peer, &ticket).await {
+            Ok(request) => match self.router.clone().call(request).await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            },
+            Err(problem) => problem.into_response(),
+        };
+        if let Ok(id) = HeaderValue::from_str(ticket.request_id()) {
+            answer.headers_mut().insert("x-request-id", id);
+        }
+        if ticket.note().closes() {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(http::header::CONNECTION, close);
+        }
+        ticket.answered(answer.status());
+        answer.map(|body| Metered::new(body, ticket))
+    }
+
+    /// Verifies who asks, and arranges for the body to be verified while it is read.
+    async fn prepare(&self, request: Request<Incoming>, peer: &Peer, ticket: &Ticket) -> Wanted<Request<Body>> {
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(ticket.note().clone());
+        // Only HTTP/1.1 has the custom, and bytes between HTTP/2's frames would break the connection.
+        let held_back = head.version == http::Version::HTTP_11 && head.headers.contains_key(http::header::EXPECT);
+        let empty = http_body::Body::is_end_stream(&body);
+        if empty && held_back {
+            peer.continue_first.ask();
+        }
+        let body = RequestBody::new(body, ticket.note().clone(), held_back && !empty);
+        let sizes = head
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4);
+        let uri = head.uri.path().len() + head.uri.query().map_or(0, str::len);
+        if sizes.sum::<usize>() + uri > self.header_bytes_max {
+            return Err(Problem::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers_too_large",
+                "the request's headers are too large",
+                "send less metadata",
+            ));
+        }
+        if !head.uri.path().starts_with("/v1/") {
+            return Ok(Request::from_parts(head, Body::new(body)));
+        }
+        let (caller, payload) = caller::verify(self, &head).await?;
+        ticket.note().identify(operation(&head), Some(caller.principal.clone()));
+        head.extensions.insert(caller);
+        let body = match payload {
+            Payload::Unsigned | Payload::Chunked => Body::new(body),
+            Payload::Sha256(hash) => Body::new(VerifiedBody::new(body, hash)),
+        };
+        Ok(Request::from_parts(head, body))
+    }
+}
+
+/// What a request is called in log and metrics: the resource's kind, never its name.
+fn operation(head: &http::request::Parts) -> &'static str {
+    let mut segments = head.uri.path().split('/').skip(2);
+    match (segments.next(), segments.nth(1)) {
+        (Some("buckets"), Some("objects")) => "objects",
+        (Some("buckets"), Some("meta")) => "meta",
+        (Some("buckets"), Some("locate")) | (Some("locate"), _) => "locate",
+        (Some("buckets"), _) => "buckets",
+        (Some("keys"), _) => "keys",
+        (Some("cluster"), _) => "cluster",
+        _ => "-",
+    }
+}
+
+fn router(shared: Arc<Shared>) -> Router<()> {
+    let object = get(object::read)
+        .head(object::read)
+        .put(upload::put)
+        .post(upload::put)
+        .delete(object::delete);
+    Router::new()
+        .route("/v1/buckets", get(buckets::list).post(buckets::create_named))
+        .route(
+            "/v1/buckets/{bucket}",
+            get(buckets::info).put(buckets::create).delete(buckets::delete),
+        )
+        .route("/v1/buckets/{bucket}/objects", get(list::list).post(upload::post_form))
+        .route("/v1/buckets/{bucket}/objects/", get(list::list).post(upload::post_form))
+        .route("/v1/buckets/{bucket}/objects/{*key}", object)
+        .route("/v1/buckets/{bucket}/meta/{*key}", get(meta::read))
+        .route("/v1/buckets/{bucket}/locate", get(cluster::locate_in))
+        .route("/v1/locate", get(cluster::locate))
+        .route("/v1/cluster", get(cluster::view))
+        .route(
+            "/v1/cluster/members/{member}/maintenance",
+            post(cluster::begin_maintenance).delete(cluster::end_maintenance),
+        )
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", axum::routing::delete(keys::delete))
+        .route("/v1/keys/{id}/disable", post(keys::disable))
+        .route("/v1/keys/{id}/enable", post(keys::enable))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(no_such_resource)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(shared)
+}
+
+async fn no_such_resource() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_resource",
+        "there is nothing at this path",
+        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/locate, /health/live, /health/ready and /metrics",
+    )
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this resource does not take that method",
+        "see docs/rest.md",
+    )
+}

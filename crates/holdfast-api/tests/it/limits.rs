@@ -1,0 +1,110 @@
+//! Bounds: slow clients, too many of them, and the end.
+
+use std::time::{Duration, Instant};
+
+use crate::client::{Client, exchange};
+use crate::server::{Server, TOKEN};
+use crate::sign::call;
+
+#[test]
+fn a_client_that_stops_sending_is_told_and_stores_nothing() {
+    let server = Server::start_with(|config| config.limits.body_patience = Duration::from_millis(300));
+    assert_eq!(call("PUT", "/things").s3(&server).status, 200);
+    let (head, body) = call("PUT", "/things/k").body(vec![7; 1_000]).parts();
+    let mut client = Client::connect(server.s3);
+    client.send(&head);
+    client.send(&body[..500]);
+    let started = Instant::now();
+    let reply = client.reply(false).unwrap();
+    assert_eq!((reply.status, reply.code().as_str()), (400, "RequestTimeout"));
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(call("GET", "/things/k").s3(&server).status, 404);
+}
+
+#[test]
+fn a_client_that_never_ends_its_headers_is_closed() {
+    let server = Server::start_with(|config| config.limits.header_patience = Duration::from_millis(300));
+    for port in [server.s3, server.rest] {
+        let mut client = Client::connect(port);
+        client.send(b"GET / HTTP/1.1\r\nhost: x\r\n");
+        let started = Instant::now();
+        if let Some(reply) = client.reply(false) {
+            assert_eq!(reply.status, 408);
+        }
+        assert!(client.is_closed());
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn one_connection_too_many_is_turned_away_with_a_reason() {
+    let server = Server::start_with(|config| config.limits.connections_max = 2);
+    let held: Vec<Client> = (0..2)
+        .map(|_| {
+            let mut client = Client::connect(server.s3);
+            client.send(&call("GET", "/").bytes());
+            assert_eq!(client.reply(false).unwrap().status, 200);
+            client
+        })
+        .collect();
+    let reply = exchange(server.s3, &call("GET", "/").bytes());
+    assert_eq!((reply.status, reply.code().as_str()), (503, "SlowDown"));
+    drop(held);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while exchange(server.s3, &call("GET", "/").bytes()).status != 200 {
+        assert!(Instant::now() < deadline, "the places were never given back");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn stopping_finishes_what_is_under_way_and_takes_nothing_new() {
+    let mut server = Server::start();
+    assert_eq!(call("PUT", "/things").s3(&server).status, 200);
+    let (head, body) = call("PUT", "/things/k")
+        .header("expect", "100-continue")
+        .body("slowly")
+        .parts();
+    let mut under_way = Client::connect(server.s3);
+    under_way.send(&head);
+    // Said when the handler reads the body: from here on the put is under way.
+    assert_eq!(under_way.reply(false).unwrap().status, 100);
+    let mut idle = Client::connect(server.s3);
+    idle.send(&call("GET", "/").bytes());
+    assert_eq!(idle.reply(false).unwrap().status, 200);
+    server.tell_to_stop();
+    assert!(idle.is_closed(), "an idle connection outlived the server");
+    under_way.send(&body);
+    assert_eq!(under_way.reply(false).unwrap().status, 200);
+    server.wait_stopped();
+    assert!(std::net::TcpStream::connect(server.s3).is_err());
+}
+
+#[test]
+fn stopping_does_not_wait_for_ever() {
+    let mut server = Server::start_with(|config| config.limits.drain = Duration::from_millis(300));
+    assert_eq!(call("PUT", "/things").s3(&server).status, 200);
+    let (head, _) = call("PUT", "/things/k")
+        .header("expect", "100-continue")
+        .body("never")
+        .parts();
+    let mut under_way = Client::connect(server.s3);
+    under_way.send(&head);
+    assert_eq!(under_way.reply(false).unwrap().status, 100);
+    let started = Instant::now();
+    server.tell_to_stop();
+    server.wait_stopped();
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn requests_are_counted() {
+    let server = Server::start();
+    assert_eq!(call("PUT", "/counted-bucket").s3(&server).status, 200);
+    let page = exchange(server.rest, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").text();
+    let line = "holdfast_requests_total{front_end=\"s3\",operation=\"CreateBucket\",status=\"200\"}";
+    assert!(page.contains(line), "{page}");
+    assert!(page.contains("holdfast_request_seconds_bucket"), "{page}");
+    let rest = format!("GET /v1/cluster HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+    assert_eq!(exchange(server.rest, rest.as_bytes()).status, 200);
+}

@@ -1,0 +1,360 @@
+//! Get and head (rule Q3): ask R homes, merge, answer; repair what proved stale.
+//!
+//! This node's own copy counts when it is a home. The others are told its digest, so that equal copies, the usual case,
+//! cost a few dozen bytes. *Not found* is an answer, an error is not, and damage is never *not found*.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::repair::RepairOp;
+use super::stand_ins::StandIns;
+use super::{Coordinate, Origin, Progress, read_fault};
+use crate::bucket::Settings;
+use crate::context::Context;
+use crate::ids::{Dot, NodeId};
+use crate::message::{Copy, Digest, Message, OpId, ReadResult, Refusal};
+use crate::node::hints::Role;
+use crate::node::state::{About, Step};
+use crate::place::Place;
+use crate::quorum::{Tally, Verdict, Vote};
+use crate::record::Record;
+use crate::request::{Answer, Get, Got, ReadFault, WantedBodies};
+use crate::storage::ReadError;
+
+/// The next home is asked after this multiple of the usual answer time (rule Q2: slow is not dead) …
+const HEDGE_FACTOR: u64 = 6;
+/// … but not before this, in microseconds: below it, scheduling noise would double the load.
+const HEDGE_MIN_US: u64 = 10_000;
+/// … and not later than this, in microseconds.
+const HEDGE_MAX_US: u64 = 300_000;
+
+/// A read in flight.
+pub(crate) struct GetOp {
+    id: OpId,
+    origin: Origin,
+    place: Place,
+    settings: Settings,
+    wanted: WantedBodies,
+    tally: Tally,
+    stand_ins: StandIns,
+    /// What each home holds: `None` for nothing.
+    held: Vec<(NodeId, Option<Record>)>,
+    bodies: Vec<(Dot, Bytes)>,
+    own_digest: Option<Digest>,
+    own: Option<Record>,
+    asked_us: u64,
+    deadline_us: u64,
+    refusal: Option<Refusal>,
+    /// Bodies of all versions were asked for, because the merged record needs one that nobody sent.
+    asked_all: bool,
+}
+
+impl GetOp {
+    pub(crate) fn new(step: &mut Step<'_>, origin: Origin, deadline_ms: u32, get: &Get) -> Self {
+        let place = step.state.place(&get.settings, &get.key);
+        let homes: Vec<NodeId> = step.state.layout().homes(place.partition, get.settings.n).collect();
+        Self {
+            id: step.state.new_op(),
+            origin,
+            place,
+            settings: get.settings,
+            wanted: get.bodies,
+            tally: Tally::new(homes, usize::from(get.r.unwrap_or(get.settings.r))),
+            stand_ins: StandIns::default(),
+            held: Vec::new(),
+            bodies: Vec::new(),
+            own_digest: None,
+            own: None,
+            asked_us: step.now.mono_us,
+            deadline_us: step.now.after_ms(u64::from(deadline_ms)),
+            refusal: None,
+            asked_all: false,
+        }
+    }
+
+    fn read_own(&mut self, step: &mut Step<'_>) {
+        let me = step.state.me();
+        if self.tally.get(me).is_none() {
+            return;
+        }
+        if self.tally.homes().all(|home| home != me) {
+            return self.read_own_hint(step);
+        }
+        let read = step.read_copy_and_digest(&self.place).and_then(|own| match own {
+            None => Ok(None),
+            Some((copy, digest)) => {
+                let bodies = step.read_bodies(&self.place, &copy.record, self.wanted)?;
+                Ok(Some((copy.record, digest, bodies)))
+            }
+        });
+        let own = read.map(|own| {
+            own.map(|(record, digest, bodies)| {
+                self.own_digest = Some(digest);
+                self.bodies = bodies;
+                self.own = Some(record.clone());
+                record
+            })
+        });
+        self.note_own(me, own);
+    }
+
+    /// This node stands in for a home that is away: its hint answers.
+    fn read_own_hint(&mut self, step: &mut Step<'_>) {
+        let me = step.state.me();
+        let read = step.read_hint(&self.place).and_then(|hint| match hint {
+            None => Ok(None),
+            Some(hint) => {
+                let role = Role::StandIn(hint.owed);
+                let bodies = step.read_held_bodies(&self.place, &role, &hint.record, self.wanted)?;
+                Ok(Some((hint.record, bodies)))
+            }
+        });
+        let own = read.map(|own| {
+            own.map(|(record, bodies)| {
+                self.add_bodies(&record, bodies);
+                record
+            })
+        });
+        self.note_own(me, own);
+    }
+
+    fn note_own(&mut self, me: NodeId, own: Result<Option<Record>, ReadError>) {
+        match own {
+            Ok(own) => {
+                self.held.push((me, own));
+                self.tally.set(me, Vote::Yes);
+            }
+            Err(error) => {
+                self.refusal = Some(error.into());
+                self.tally.set(me, Vote::No);
+            }
+        }
+    }
+
+    fn add_bodies(&mut self, record: &Record, bodies: Vec<(Dot, Bytes)>) {
+        for (dot, body) in bodies {
+            let sound = record.find(dot).is_some_and(|version| version.content.is_body(&body));
+            if sound && !self.bodies.iter().any(|(own, _)| *own == dot) {
+                self.bodies.push((dot, body));
+            }
+        }
+    }
+
+    /// Stand-ins answer for homes that cannot be reached, as many as are missing and no more: a home that can be reached is
+    /// always waited for, however fast stand-ins are that know nothing (rule Q3).
+    fn ask_stand_ins(&mut self, step: &mut Step<'_>) {
+        if !self.settings.sloppy || self.tally.verdict() != Verdict::Unreachable {
+            return;
+        }
+        let missing = self.tally.needed().saturating_sub(self.tally.possible());
+        let mut vacant = self.tally.vacant(Vote::Down);
+        vacant.truncate(missing);
+        let me = step.state.me();
+        let partition = self.place.partition;
+        for node in self.stand_ins.seat(step, partition, &mut self.tally, &vacant) {
+            if node == me {
+                self.read_own_hint(step);
+            } else {
+                self.ask(step, node);
+            }
+        }
+    }
+
+    /// Asks as many further homes as are needed for R answers, homes that are up first.
+    fn ask_needed(&mut self, step: &mut Step<'_>, beyond: usize) {
+        let spares: Vec<NodeId> = self.tally.with(Vote::Spare).collect();
+        let mut missing =
+            (self.tally.needed() + beyond).saturating_sub(self.tally.count(Vote::Yes) + self.tally.count(Vote::Asked));
+        for home in spares {
+            if missing == 0 {
+                break;
+            }
+            if step.state.is_up(home) {
+                self.tally.set(home, Vote::Asked);
+                self.ask(step, home);
+                missing -= 1;
+            } else {
+                self.tally.set(home, Vote::Down);
+            }
+        }
+    }
+
+    fn ask(&self, step: &mut Step<'_>, home: NodeId) {
+        // Only one body is wanted; when this node has a copy, its own.
+        let first = self.held.is_empty() && self.tally.count(Vote::Asked) <= 1;
+        let bodies = if self.asked_all {
+            WantedBodies::All
+        } else if first || self.own_digest.is_some() {
+            self.wanted
+        } else {
+            WantedBodies::None
+        };
+        let known = if self.asked_all { None } else { self.own_digest };
+        let message = Message::Read {
+            op: self.id,
+            place: self.place.clone(),
+            known,
+            bodies,
+        };
+        let about = About {
+            settings_version: self.settings.version,
+            ..About::default()
+        };
+        step.send(home, message, about);
+    }
+
+    fn judge(&mut self, step: &mut Step<'_>) -> Progress {
+        self.ask_needed(step, 0);
+        self.ask_stand_ins(step);
+        match self.tally.verdict() {
+            Verdict::Pending => self.next_wake(step),
+            Verdict::Met => self.finish(step),
+            Verdict::Unreachable => {
+                let down: Vec<NodeId> = self.tally.with(Vote::Down).collect();
+                let reached = (self.tally.homes().len() - down.len()) as u8;
+                let needed = self.tally.needed() as u8;
+                let fault = self
+                    .refusal
+                    .map_or(ReadFault::Unavailable { needed, reached, down }, read_fault);
+                self.origin.answer(step, Answer::ReadFailed(fault));
+                Progress::Done
+            }
+        }
+    }
+
+    fn next_wake(&self, step: &Step<'_>) -> Progress {
+        let hedge_us = (step.state.read_latency_us * HEDGE_FACTOR).clamp(HEDGE_MIN_US, HEDGE_MAX_US);
+        Progress::Until((step.now.mono_us + hedge_us).min(self.deadline_us))
+    }
+
+    /// Merges what R homes hold and answers; asks again when the merged record needs a body that nobody sent.
+    fn finish(&mut self, step: &mut Step<'_>) -> Progress {
+        let mut merged = Record::new();
+        for record in self.held.iter().filter_map(|(_, record)| record.as_ref()) {
+            merged.merge(record);
+        }
+        if self.lacks_a_body(&merged) {
+            if self.asked_all {
+                self.origin.answer(step, Answer::ReadFailed(ReadFault::Damaged));
+                return Progress::Done;
+            }
+            return self.ask_everything(step);
+        }
+        let stale = self
+            .held
+            .iter()
+            .any(|(_, record)| record.as_ref().unwrap_or(&Record::new()) != &merged);
+        if stale || matches!(self.refusal, Some(Refusal::Damaged)) {
+            RepairOp::spawn(step, &self.place, self.settings.n);
+        }
+        let clocks = self.held.iter().map(|(home, record)| {
+            (
+                *home,
+                record
+                    .as_ref()
+                    .map_or_else(Context::new, |record| record.context().clone()),
+            )
+        });
+        let got = Got {
+            clocks: clocks.collect(),
+            record: merged,
+            bodies: core::mem::take(&mut self.bodies),
+            coordinator: step.state.me(),
+            preference_list: self.tally.homes().collect(),
+            down: self.tally.with(Vote::Down).collect(),
+            stand_ins: self.tally.stand_ins(Vote::Yes).map(|(_, node)| node).collect(),
+        };
+        self.origin.answer(step, Answer::Got(got));
+        Progress::Done
+    }
+
+    fn lacks_a_body(&self, merged: &Record) -> bool {
+        let needed = match self.wanted {
+            WantedBodies::None => &[][..],
+            WantedBodies::Newest => merged.newest().map_or(&[][..], core::slice::from_ref),
+            WantedBodies::All => merged.versions(),
+        };
+        needed.iter().any(|version| {
+            version.content.body_length().is_some() && !self.bodies.iter().any(|(dot, _)| *dot == version.dot)
+        })
+    }
+
+    /// Starts over, asking for everything: rare, when siblings are spread over copies.
+    fn ask_everything(&mut self, step: &mut Step<'_>) -> Progress {
+        self.asked_all = true;
+        self.wanted = if self.wanted == WantedBodies::None {
+            WantedBodies::None
+        } else {
+            WantedBodies::All
+        };
+        self.id = step.state.new_op();
+        self.tally = self.tally.anew();
+        self.stand_ins = StandIns::default();
+        self.held.clear();
+        self.bodies.clear();
+        self.read_own(step);
+        self.judge(step)
+    }
+
+    fn note(&mut self, step: &mut Step<'_>, from: NodeId, result: Result<ReadResult, Refusal>) {
+        let held = match result {
+            Ok(ReadResult::Absent) => None,
+            Ok(ReadResult::Same) => self.own.clone(),
+            Ok(ReadResult::Copy(Copy { record, bodies })) => {
+                self.add_bodies(&record, bodies);
+                Some(record)
+            }
+            Err(refusal) => {
+                self.refusal = Some(refusal);
+                self.tally.set(from, Vote::No);
+                return;
+            }
+        };
+        if self.held.iter().all(|(node, _)| *node != from) {
+            self.held.push((from, held));
+        }
+        self.tally.set(from, Vote::Yes);
+        let took_us = step.now.mono_us.saturating_sub(self.asked_us);
+        step.state.read_latency_us = (step.state.read_latency_us * 15 + took_us) / 16;
+    }
+}
+
+impl Coordinate for GetOp {
+    fn id(&self) -> OpId {
+        self.id
+    }
+
+    fn start(&mut self, step: &mut Step<'_>) -> Progress {
+        self.read_own(step);
+        self.judge(step)
+    }
+
+    fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
+        if let Message::ReadReply { result, .. } = message {
+            self.note(step, from, result);
+        }
+        self.judge(step)
+    }
+
+    fn timer(&mut self, step: &mut Step<'_>) -> Progress {
+        if step.now.mono_us >= self.deadline_us {
+            let (needed, answered) = (self.tally.needed() as u8, self.tally.count(Vote::Yes) as u8);
+            self.origin
+                .answer(step, Answer::ReadFailed(ReadFault::TimedOut { needed, answered }));
+            return Progress::Done;
+        }
+        // Whoever was asked may be slow, or the message lost: ask one more, and the same ones again.
+        let asked = self.tally.asked();
+        let beyond = asked.len();
+        for home in asked {
+            self.ask(step, home);
+        }
+        self.ask_needed(step, beyond.min(1));
+        self.next_wake(step)
+    }
+
+    fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
+        self.tally.set(node, Vote::Down);
+        self.judge(step)
+    }
+}

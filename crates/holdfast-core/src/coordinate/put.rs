@@ -1,0 +1,515 @@
+//! Put and delete (rules Q1, D4, D7): one quorum write through a home, two when replicas knew more than the writer.
+//!
+//! The coordinator is a home, or a stand-in when no home can be reached: it reads and writes its own copy in one step,
+//! sends the whole record to the other homes, and to stand-ins for those that are away, and answers at W synced copies,
+//! its own among them. A blind write that met versions it did not know takes a tick
+//! above them all and writes once more, so that a later plain write always replaces an earlier acknowledged one,
+//! whatever the clocks say.
+
+mod again;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::contents::content_of;
+use super::forward::NEXT_HOME_MS;
+use super::stand_ins::StandIns;
+use super::{Coordinate, Origin, Progress, RESEND_MS, unavailable_write, unchanged, unknown, write_fault};
+use crate::bucket::Settings;
+use crate::content::Content;
+use crate::context::Context;
+use crate::ids::{Dot, NodeId, RequestId, Tick};
+use crate::message::{Copy, Message, OpId, Refusal, SideRow, Write, WritePurpose, Written};
+use crate::node::clock::BoundNotDurable;
+use crate::node::hints::Role;
+use crate::node::local::LocalCopy;
+use crate::node::state::{About, Step, Waiter};
+use crate::place::Place;
+use crate::planted::Planted;
+use crate::quorum::{Tally, Verdict, Vote};
+use crate::record::{Record, Version};
+use crate::request::{Answer, Put, PutOutcome, PutValue, WantedBodies, WriteFault};
+use crate::storage::Batch;
+
+/// A put with a stale context may leave at most so many siblings (rule D4).
+const SIBLINGS_MAX: usize = 100;
+
+/// A write younger than this has had no second attempt that was answered, because nobody hands it to another home so
+/// soon: what replaced it is concurrent with it, and either order is right. A thawed node's writes are older.
+const YOUNG_MS: u64 = NEXT_HOME_MS / 2;
+
+/// A write in flight.
+pub(crate) struct PutOp {
+    id: OpId,
+    origin: Origin,
+    request: RequestId,
+    place: Place,
+    settings: Settings,
+    blind: bool,
+    wait_all: bool,
+    content: Content,
+    body: Bytes,
+    side: Vec<SideRow>,
+    begun_us: u64,
+    deadline_us: u64,
+    /// What this put knew: of the client or the coordinator, its own dot included.
+    own_context: Context,
+    dot: Dot,
+    copy: Copy,
+    tally: Tally,
+    /// As what this node holds its own copy.
+    role: Role,
+    stand_ins: StandIns,
+    clocks: Vec<(NodeId, Context)>,
+    /// What replicas knew beyond `own_context`.
+    beyond: Option<Context>,
+    second_round: bool,
+    /// It proved to have been replaced already; nothing more is written for it.
+    settled: bool,
+    answered: bool,
+    refusal: Option<Refusal>,
+}
+
+/// A write as it comes in, before the coordinator has touched its record.
+pub(crate) struct Incoming {
+    pub(crate) origin: Origin,
+    pub(crate) request: RequestId,
+    pub(crate) deadline_ms: u32,
+    pub(crate) put: Put,
+    /// Rows that change in the same batch, and the commit deadline they imply.
+    pub(crate) side: Vec<SideRow>,
+    /// Another node may have begun this very write: nobody can say that nothing changed.
+    pub(crate) may_have_begun: bool,
+}
+
+impl Incoming {
+    fn refuse(&self, step: &mut Step<'_>, fault: WriteFault) -> NotBegun {
+        let answer = if self.may_have_begun {
+            unknown(fault)
+        } else {
+            unchanged(fault)
+        };
+        self.origin.answer(step, answer);
+        NotBegun::Answered
+    }
+}
+
+/// Why a coordinator did not begin.
+pub(crate) enum NotBegun {
+    /// It was answered.
+    Answered,
+    /// It must wait for the tick bound.
+    Bound(BoundNotDurable, Tick),
+    /// This node's copy cannot be read: another home must coordinate.
+    Damaged,
+}
+
+impl PutOp {
+    /// Begins a write: writes the own copy. The other homes are asked by [`Coordinate::start`].
+    pub(crate) fn begin(step: &mut Step<'_>, incoming: &Incoming) -> Result<Box<Self>, NotBegun> {
+        let Incoming {
+            origin,
+            request,
+            deadline_ms,
+            put,
+            side,
+            ..
+        } = incoming;
+        let place = step.state.place(&put.settings, &put.key);
+        let homes: Vec<NodeId> = step.state.layout().homes(place.partition, put.settings.n).collect();
+        let me = step.state.me();
+        let mut tally = Tally::new(homes, usize::from(put.w.unwrap_or(put.settings.w)))
+            .requiring(me)
+            .counting_twice(step.state.is_planted(Planted::StandInCountsBesideHome));
+        ask_those_up(step, &mut tally);
+        let mut stand_ins = StandIns::default();
+        if is_sloppy(&put.settings, side) {
+            let own: Vec<NodeId> = home_to_stand_for(step, &tally).into_iter().collect();
+            stand_ins = StandIns::of(step, place.partition, &mut tally, &own);
+        }
+        let role = match stand_ins.owed_by(me) {
+            owed if owed.is_empty() => Role::Home,
+            owed => Role::StandIn(owed),
+        };
+        if tally.verdict() == Verdict::Unreachable {
+            return Err(incoming.refuse(step, unavailable_write(&tally)));
+        }
+        if step.storage.is_full() && !matches!(put.value, PutValue::Deletion) {
+            return Err(incoming.refuse(step, WriteFault::DiskFull));
+        }
+        let (content, body) = content_of(&put.value);
+        let before = step.read_held(&place, &role).map_err(|_| NotBegun::Damaged)?;
+        let mut op = Box::new(Self {
+            id: step.state.new_op(),
+            origin: *origin,
+            request: *request,
+            place,
+            settings: put.settings,
+            blind: put.context.is_none(),
+            wait_all: put.wait_all,
+            content,
+            body,
+            side: side.clone(),
+            begun_us: step.now.mono_us,
+            deadline_us: step.now.after_ms(u64::from(*deadline_ms)),
+            own_context: Context::new(),
+            dot: Dot {
+                actor: step.state.identity.actor,
+                life: Tick(0),
+                tick: Tick(0),
+            },
+            copy: Copy::default(),
+            tally,
+            role,
+            stand_ins,
+            clocks: Vec::new(),
+            beyond: None,
+            second_round: false,
+            settled: false,
+            answered: false,
+            refusal: None,
+        });
+        op.write_first(step, before, put.context.as_ref())?;
+        Ok(op)
+    }
+
+    /// The first round's own copy, or an earlier attempt of the same request carried on (rule D7).
+    fn write_first(
+        &mut self,
+        step: &mut Step<'_>,
+        before: Option<LocalCopy>,
+        context: Option<&Context>,
+    ) -> Result<(), NotBegun> {
+        let earlier = before
+            .as_ref()
+            .and_then(|copy| copy.record.find_request(self.request))
+            .cloned();
+        if !step.state.is_planted(Planted::RequestIdIgnored) {
+            if let Some(earlier) = earlier {
+                return self.carry_on(step, before.unwrap_or_default(), &earlier, context);
+            }
+            if let Some(dot) = step.state.replaced.find(self.request) {
+                self.dot = dot;
+                return self.settle(step, before.unwrap_or_default(), context);
+            }
+        }
+        let own = match (context, &before) {
+            (Some(context), _) => context.clone(),
+            (None, Some(copy)) => copy.record.context().clone(),
+            (None, None) => Context::new(),
+        };
+        self.write_own(step, before, own)
+    }
+
+    /// Counts from the beginning: the same homes, and stand-ins as they are needed now.
+    fn count_anew(&mut self, step: &Step<'_>) {
+        self.tally = self.tally.anew();
+        ask_those_up(step, &mut self.tally);
+        if is_sloppy(&self.settings, &self.side) {
+            let own = match &self.role {
+                Role::Home => &[][..],
+                Role::StandIn(owes) => owes,
+            };
+            self.stand_ins = StandIns::of(step, self.place.partition, &mut self.tally, own);
+        }
+    }
+
+    /// Asks stand-ins for homes with this vote for which nobody stands in yet.
+    fn ask_stand_ins(&mut self, step: &mut Step<'_>, instead_of: Vote) {
+        if !is_sloppy(&self.settings, &self.side) {
+            return;
+        }
+        let (me, vacant) = (step.state.me(), self.tally.vacant(instead_of));
+        let partition = self.place.partition;
+        for node in self.stand_ins.seat(step, partition, &mut self.tally, &vacant) {
+            if node != me {
+                self.send_to(step, node);
+            }
+        }
+    }
+
+    /// Issues a dot above everything seen and writes this node's copy under it.
+    fn write_own(&mut self, step: &mut Step<'_>, before: Option<LocalCopy>, own: Context) -> Result<(), NotBegun> {
+        let copy = before.clone().unwrap_or_default();
+        let seen = copy.record.tick_max().max(own.tick_max());
+        let (local, tick) = step
+            .issue(&copy.local, seen)
+            .map_err(|bound| NotBegun::Bound(bound, seen))?;
+        let mut after = LocalCopy {
+            local,
+            record: copy.record,
+        };
+        self.dot = Dot {
+            actor: step.state.identity.actor,
+            life: local.life,
+            tick,
+        };
+        let version = Version {
+            dot: self.dot,
+            request: self.request,
+            content: self.content.clone(),
+        };
+        after.record.put(&own, version);
+        if !self.blind && after.record.sibling_count() > SIBLINGS_MAX {
+            self.origin.answer(step, unchanged(WriteFault::TooManySiblings));
+            return Err(NotBegun::Answered);
+        }
+        let before_record = before.map(|copy| copy.record);
+        let kept = after.record.versions().iter().filter(|version| version.dot != self.dot);
+        let bodies = step.read_bodies_in(self.role.body_space(), &self.place, kept);
+        let mut bodies = bodies.map_err(|_| NotBegun::Damaged)?;
+        if !self.body.is_empty() {
+            bodies.push((self.dot, self.body.clone()));
+        }
+        let mut batch = Batch::default();
+        step.merge_side_rows(&self.side, &mut batch)
+            .map_err(|_| NotBegun::Damaged)?;
+        let written = step.write_held(&self.place, &self.role, before_record.as_ref(), &after, &bodies, batch);
+        let seq = written.map_err(|_| NotBegun::Damaged)?;
+        self.own_context = own;
+        self.own_context.add(self.dot);
+        self.clocks = alloc::vec![(step.state.me(), after.record.context().clone())];
+        self.copy = Copy {
+            record: after.record,
+            bodies,
+        };
+        if step.state.is_planted(Planted::AnswerBeforeOwnSync) {
+            step.own_synced.push(self.id);
+        } else {
+            step.wait(seq, Waiter::Own(self.id));
+        }
+        Ok(())
+    }
+
+    fn send_to(&self, step: &mut Step<'_>, home: NodeId) {
+        let write = Write {
+            op: self.id,
+            place: self.place.clone(),
+            own_context: self.own_context.clone(),
+            copy: self.copy.clone(),
+            side: self.side.clone(),
+            purpose: WritePurpose::Commit,
+            stands_for: self.stand_ins.owed_by(home),
+        };
+        let left_ms = (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32;
+        let about = About {
+            settings_version: self.settings.version,
+            request: self.request,
+            deadline_ms: left_ms,
+        };
+        step.send(home, Message::Write(write), about);
+    }
+
+    fn ask_all(&self, step: &mut Step<'_>) {
+        let me = step.state.me();
+        for node in self.tally.asked().into_iter().filter(|node| *node != me) {
+            self.send_to(step, node);
+        }
+    }
+
+    /// Looks at the tally: answers, begins the second round, or waits.
+    fn judge(&mut self, step: &mut Step<'_>) -> Progress {
+        if !self.answered {
+            match self.tally.verdict() {
+                Verdict::Met if self.wants_second_round(step) => return self.begin_second_round(step),
+                Verdict::Met if self.settled && self.replacement_is_behind() => {
+                    let (needed, synced) = (self.tally.needed() as u8, self.tally.yes() as u8);
+                    return self.fail(step, WriteFault::TimedOut { needed, synced });
+                }
+                Verdict::Met if !self.wait_all || self.tally.is_settled() => self.answer_done(step),
+                Verdict::Met | Verdict::Pending => {}
+                Verdict::Unreachable => {
+                    let fault = self.refusal.map_or_else(|| unavailable_write(&self.tally), write_fault);
+                    self.answered = true;
+                    self.origin.answer(step, unknown(fault));
+                }
+            }
+        }
+        // Stragglers are sent to again until they have it or the deadline passes.
+        if self.answered && self.tally.is_settled() {
+            Progress::Done
+        } else {
+            self.next_wake(step)
+        }
+    }
+
+    fn next_wake(&self, step: &Step<'_>) -> Progress {
+        Progress::Until(step.now.after_ms(RESEND_MS).min(self.deadline_us))
+    }
+
+    fn wants_second_round(&self, step: &Step<'_>) -> bool {
+        let due = self.blind && !self.second_round && !self.settled && self.beyond.is_some();
+        due && !step.state.is_planted(Planted::SecondRoundLeftOut)
+    }
+
+    /// Replicas held versions that this blind write did not know: it takes a tick above them all, merges their contexts
+    /// into its own and writes once more (rule D4). Once: two blind writers must not chase each other.
+    fn begin_second_round(&mut self, step: &mut Step<'_>) -> Progress {
+        let mut own = self.own_context.clone();
+        if let Some(beyond) = &self.beyond {
+            own.merge(beyond);
+        }
+        let before = match step.read_held(&self.place, &self.role) {
+            Ok(before) => before,
+            Err(_) => return self.fail(step, WriteFault::Damaged),
+        };
+        let alive = before.as_ref().is_some_and(|copy| copy.record.find(self.dot).is_some());
+        let young = step.now.mono_us < self.begun_us + YOUNG_MS * 1000;
+        if !alive && !young {
+            return self.replaced_meanwhile(step);
+        }
+        self.id = step.state.new_op();
+        match self.write_own(step, before, own) {
+            Ok(()) => {}
+            Err(NotBegun::Bound(bound, seen)) => {
+                let seq = step.await_bound(bound, seen);
+                step.wait(seq, Waiter::Unpark(crate::node::state::Parked::Operation(self.id)));
+                return self.next_wake(step);
+            }
+            Err(NotBegun::Answered) => {
+                self.answered = true;
+                return Progress::Done;
+            }
+            Err(NotBegun::Damaged) => return self.fail(step, WriteFault::Damaged),
+        }
+        self.second_round = true;
+        self.count_anew(step);
+        self.ask_all(step);
+        self.judge(step)
+    }
+
+    fn fail(&mut self, step: &mut Step<'_>, fault: WriteFault) -> Progress {
+        if !self.answered {
+            self.answered = true;
+            self.origin.answer(step, unknown(fault));
+        }
+        Progress::Done
+    }
+
+    fn answer_done(&mut self, step: &mut Step<'_>) {
+        self.answered = true;
+        let outcome = PutOutcome {
+            dot: self.dot,
+            context: self.own_context.clone(),
+            etag: self.content.etag.clone(),
+            siblings: self.copy.record.sibling_count() as u32,
+            coordinator: step.state.me(),
+            preference_list: self.tally.homes().collect(),
+            written: self.tally.with(Vote::Yes).collect(),
+            pending: self.tally.with(Vote::Asked).collect(),
+            down: self.tally.with(Vote::Down).collect(),
+            hinted: self.tally.stand_ins(Vote::Yes).collect(),
+            clocks: self.clocks.clone(),
+        };
+        self.origin.answer(step, Answer::Put(outcome));
+    }
+
+    fn note(&mut self, from: NodeId, result: Result<Written, Refusal>) {
+        match result {
+            Ok(written) => {
+                self.tally.set(from, Vote::Yes);
+                self.clocks.retain(|(node, _)| *node != from);
+                self.clocks.push((from, written.context));
+                if let Some(beyond) = written.beyond {
+                    self.beyond.get_or_insert_default().merge(&beyond);
+                }
+            }
+            Err(refusal) => {
+                self.tally.set(from, Vote::No);
+                self.refusal.get_or_insert(refusal);
+            }
+        }
+    }
+}
+
+impl Coordinate for PutOp {
+    fn id(&self) -> OpId {
+        self.id
+    }
+
+    fn start(&mut self, step: &mut Step<'_>) -> Progress {
+        self.ask_all(step);
+        self.judge(step)
+    }
+
+    fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
+        if let Message::WriteReply { result, .. } = message {
+            self.note(from, result);
+        }
+        self.judge(step)
+    }
+
+    fn own_synced(&mut self, step: &mut Step<'_>) -> Progress {
+        self.tally.set(step.state.me(), Vote::Yes);
+        self.judge(step)
+    }
+
+    fn timer(&mut self, step: &mut Step<'_>) -> Progress {
+        if step.now.mono_us >= self.deadline_us {
+            if self.answered {
+                return Progress::Done;
+            }
+            let (needed, synced) = (self.tally.needed() as u8, self.tally.yes() as u8);
+            if self.tally.verdict() == Verdict::Met && !self.wants_second_round(step) {
+                self.answer_done(step);
+                return Progress::Done;
+            }
+            return self.fail(step, WriteFault::TimedOut { needed, synced });
+        }
+        if !self.answered && self.wants_second_round(step) && self.tally.verdict() == Verdict::Met {
+            return self.begin_second_round(step);
+        }
+        if !self.answered && self.tally.verdict() == Verdict::Pending {
+            // Slow is not dead, but nobody waits for it either (rule Q2).
+            self.ask_stand_ins(step, Vote::Asked);
+        }
+        self.ask_all(step);
+        self.next_wake(step)
+    }
+
+    fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
+        self.tally.set(node, Vote::Down);
+        self.ask_stand_ins(step, Vote::Down);
+        self.judge(step)
+    }
+}
+
+/// Whether stand-ins may take part. Rows of uploads are for homes only.
+fn is_sloppy(settings: &Settings, side: &[SideRow]) -> bool {
+    settings.sloppy && side.is_empty()
+}
+
+/// A coordinator that is no home stands in for the first home that is away, or else for the first one.
+fn home_to_stand_for(step: &Step<'_>, tally: &Tally) -> Option<NodeId> {
+    if tally.get(step.state.me()).is_some() {
+        return None;
+    }
+    tally.with(Vote::Down).next().or_else(|| tally.homes().next())
+}
+
+/// Notes which homes can be asked.
+fn ask_those_up(step: &Step<'_>, tally: &mut Tally) {
+    for home in tally.homes().collect::<Vec<_>>() {
+        let vote = if step.state.is_up(home) {
+            Vote::Asked
+        } else {
+            Vote::Down
+        };
+        tally.set(home, vote);
+    }
+}
+
+/// The record that a replica must be shown in repair; unused fields of a put are empty there.
+pub(crate) fn repair_write(op: OpId, place: Place, record: Record, bodies: Vec<(Dot, Bytes)>) -> Write {
+    let own_context = record.context().clone();
+    Write {
+        op,
+        place,
+        own_context,
+        copy: Copy { record, bodies },
+        side: Vec::new(),
+        purpose: WritePurpose::Repair,
+        stands_for: Vec::new(),
+    }
+}

@@ -1,0 +1,228 @@
+//! Making the copies of one key equal: after a read that found one stale (Dynamo §5, read repair), after a comparison
+//! that found a difference, and when this node's own copy is damaged.
+//!
+//! Reads every home that is up, merges, and writes the result to whoever differs. Never blind: it adds no version and
+//! forgets none, so it may run at any time, any number of times, on any node that is a home.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::put::repair_write;
+use super::{Coordinate, Progress};
+use crate::ids::{Dot, NodeId};
+use crate::message::{Copy, Message, OpId, ReadResult};
+use crate::node::local::LocalCopy;
+use crate::node::state::{About, Step};
+use crate::place::Place;
+use crate::record::Record;
+use crate::request::WantedBodies;
+use crate::storage::{Batch, ReadError};
+
+/// How long homes are waited for, in milliseconds; whoever is slower is repaired another time.
+const PATIENCE_MS: u64 = 3_000;
+
+/// A repair in flight.
+pub(crate) struct RepairOp {
+    id: OpId,
+    place: Place,
+    n: u8,
+    waiting: Vec<NodeId>,
+    held: Vec<(NodeId, Record)>,
+    bodies: Vec<(Dot, Bytes)>,
+    own_damaged: bool,
+    answered: usize,
+    /// Homes that were sent the merged record and have not confirmed it.
+    sent: Vec<NodeId>,
+    deadline_us: u64,
+}
+
+impl RepairOp {
+    /// Begins a repair unless this key is being repaired already.
+    pub(crate) fn spawn(step: &mut Step<'_>, place: &Place, n: u8) -> bool {
+        if !step.state.repairing.insert(place.clone()) {
+            return false;
+        }
+        let op = Self {
+            id: step.state.new_op(),
+            place: place.clone(),
+            n,
+            waiting: Vec::new(),
+            held: Vec::new(),
+            bodies: Vec::new(),
+            own_damaged: false,
+            answered: 0,
+            sent: Vec::new(),
+            deadline_us: step.now.after_ms(PATIENCE_MS),
+        };
+        step.spawned.push(Box::new(op));
+        true
+    }
+
+    fn add(&mut self, node: NodeId, record: Record, bodies: Vec<(Dot, Bytes)>) {
+        for (dot, body) in bodies {
+            let sound = record.find(dot).is_some_and(|version| version.content.is_body(&body));
+            if sound && !self.bodies.iter().any(|(own, _)| *own == dot) {
+                self.bodies.push((dot, body));
+            }
+        }
+        self.held.push((node, record));
+    }
+
+    fn judge(&mut self, step: &mut Step<'_>) -> Progress {
+        if self.waiting.is_empty() {
+            self.equalise(step)
+        } else {
+            Progress::Until(self.deadline_us)
+        }
+    }
+
+    /// Writes the merged record to every home that answered and differs.
+    fn equalise(&mut self, step: &mut Step<'_>) -> Progress {
+        let mut merged = Record::new();
+        self.held.iter().for_each(|(_, record)| {
+            merged.merge(record);
+        });
+        let bodies: Vec<(Dot, Bytes)> = self
+            .bodies
+            .iter()
+            .filter(|(dot, _)| merged.find(*dot).is_some())
+            .cloned()
+            .collect();
+        let complete = merged.versions().iter().all(|version| {
+            version.content.body_length().is_none() || bodies.iter().any(|(dot, _)| *dot == version.dot)
+        });
+        if merged.context().is_empty() || !complete {
+            return self.over(step);
+        }
+        let me = step.state.me();
+        let copy = Copy {
+            record: merged.clone(),
+            bodies,
+        };
+        if self.own_damaged {
+            self.replace_damaged(step, &copy);
+        }
+        let held = core::mem::take(&mut self.held);
+        for (node, _) in held.iter().filter(|(_, record)| *record != merged) {
+            if *node == me {
+                let _ = step.merge_copy(&self.place, &copy, Batch::default());
+            } else {
+                let write = repair_write(self.id, self.place.clone(), merged.clone(), copy.bodies.clone());
+                step.send(*node, Message::Write(write), About::default());
+                self.sent.push(*node);
+            }
+        }
+        if self.sent.is_empty() {
+            self.over(step)
+        } else {
+            Progress::Until(self.deadline_us)
+        }
+    }
+
+    /// A damaged copy counts for nothing until it was read from all the others (rule D2); the new one has no life yet.
+    fn replace_damaged(&self, step: &mut Step<'_>, copy: &Copy) {
+        let others = step.state.layout().homes_count(self.n).saturating_sub(1);
+        if others > 0 && self.answered >= others {
+            let after = LocalCopy {
+                local: Default::default(),
+                record: copy.record.clone(),
+            };
+            let _ = step.write_copy(&self.place, None, &after, &copy.bodies, Batch::default());
+        }
+    }
+
+    fn over(&self, step: &mut Step<'_>) -> Progress {
+        step.state.repairing.remove(&self.place);
+        Progress::Done
+    }
+}
+
+impl Coordinate for RepairOp {
+    fn id(&self) -> OpId {
+        self.id
+    }
+
+    fn start(&mut self, step: &mut Step<'_>) -> Progress {
+        let me = step.state.me();
+        let homes: Vec<NodeId> = step.state.layout().homes(self.place.partition, self.n).collect();
+        for home in homes {
+            if home == me {
+                let own = step.read_copy(&self.place).and_then(|copy| {
+                    let record = copy.map(|copy| copy.record).unwrap_or_default();
+                    let bodies = step.read_bodies(&self.place, &record, WantedBodies::All)?;
+                    Ok((record, bodies))
+                });
+                match own {
+                    Ok((record, bodies)) => self.add(me, record, bodies),
+                    Err(ReadError::Corrupt) => self.own_damaged = true,
+                    Err(ReadError::Io) => return self.over(step),
+                }
+            } else if step.state.is_up(home) {
+                let place = self.place.clone();
+                let message = Message::Read {
+                    op: self.id,
+                    place,
+                    known: None,
+                    bodies: WantedBodies::All,
+                };
+                step.send(home, message, About::default());
+                self.waiting.push(home);
+            }
+        }
+        self.judge(step)
+    }
+
+    fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
+        match message {
+            Message::ReadReply { result, .. } if self.waiting.contains(&from) => {
+                self.waiting.retain(|node| *node != from);
+                match result {
+                    Ok(ReadResult::Copy(Copy { record, bodies })) => {
+                        self.answered += 1;
+                        self.add(from, record, bodies);
+                    }
+                    Ok(ReadResult::Absent | ReadResult::Same) => {
+                        self.answered += 1;
+                        self.add(from, Record::new(), Vec::new());
+                    }
+                    Err(_) => {}
+                }
+                self.judge(step)
+            }
+            Message::WriteReply { .. } => {
+                self.sent.retain(|node| *node != from);
+                if self.sent.is_empty() {
+                    self.over(step)
+                } else {
+                    Progress::Until(self.deadline_us)
+                }
+            }
+            _ => Progress::Until(self.deadline_us),
+        }
+    }
+
+    fn timer(&mut self, step: &mut Step<'_>) -> Progress {
+        if self.waiting.is_empty() {
+            return self.over(step);
+        }
+        // Some home did not answer: make the others equal, then stop waiting.
+        self.waiting.clear();
+        self.deadline_us = step.now.after_ms(PATIENCE_MS);
+        self.equalise(step)
+    }
+
+    fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
+        let waited = self.waiting.len() + self.sent.len();
+        self.waiting.retain(|waiting| *waiting != node);
+        self.sent.retain(|sent| *sent != node);
+        if waited == self.waiting.len() + self.sent.len() {
+            return Progress::Until(self.deadline_us);
+        }
+        if self.held.is_empty() && self.waiting.is_empty() {
+            self.over(step)
+        } else {
+            self.judge(step)
+        }
+    }
+}

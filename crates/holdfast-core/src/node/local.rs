@@ -1,0 +1,289 @@
+//! This node's own copies: reading one, and writing one with everything that must change in the same batch: the row,
+//! the body rows of its versions, counts, and the registry when it is a row of the system bucket.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::Effect;
+use super::state::Step;
+use crate::content::{BodyForm, Content};
+use crate::ids::{BucketId, Dot, Partition, SYSTEM_BUCKET, Tick};
+use crate::message::{Copy, Digest, Refusal};
+use crate::place::Place;
+use crate::record::{Record, Version};
+use crate::request::{Count, WantedBodies};
+use crate::storage::{Batch, ReadError, Space, WriteSeq};
+use crate::wire::record::{RowLocal, decode_row, encode_row, row_digest};
+use crate::wire::side::{decode_counts, decode_entry, encode_counts};
+
+/// A copy as it lies on this disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LocalCopy {
+    /// What only this node needs: the life of this copy (rule D2).
+    pub(crate) local: RowLocal,
+    /// The record.
+    pub(crate) record: Record,
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Corrupt => Self::Damaged,
+            ReadError::Io => Self::Io,
+        }
+    }
+}
+
+impl Step<'_> {
+    /// This node's copy of a key; `None` when it has none.
+    pub(crate) fn read_copy(&self, place: &Place) -> Result<Option<LocalCopy>, ReadError> {
+        match self.storage.get(Space::Rows, &place.row_key())? {
+            None => Ok(None),
+            Some(row) => {
+                let (local, record) = decode_row(row).map_err(|_| ReadError::Corrupt)?;
+                Ok(Some(LocalCopy { local, record }))
+            }
+        }
+    }
+
+    /// This node's copy and the digest of its record.
+    pub(crate) fn read_copy_and_digest(&self, place: &Place) -> Result<Option<(LocalCopy, Digest)>, ReadError> {
+        match self.storage.get(Space::Rows, &place.row_key())? {
+            None => Ok(None),
+            Some(row) => {
+                let digest = row_digest(&row).map_err(|_| ReadError::Corrupt)?;
+                let (local, record) = decode_row(row).map_err(|_| ReadError::Corrupt)?;
+                Ok(Some((LocalCopy { local, record }, digest)))
+            }
+        }
+    }
+
+    /// Body rows of a record's versions. A version whose body row is missing means that the copy is damaged.
+    pub(crate) fn read_bodies(
+        &self,
+        place: &Place,
+        record: &Record,
+        wanted: WantedBodies,
+    ) -> Result<Vec<(Dot, Bytes)>, ReadError> {
+        self.read_bodies_in(Space::Bodies, place, wanted_versions(record, wanted))
+    }
+
+    /// Body rows of some versions, in the keyspace that goes with their record.
+    pub(crate) fn read_bodies_in<'v>(
+        &self,
+        space: Space,
+        place: &Place,
+        versions: impl IntoIterator<Item = &'v Version>,
+    ) -> Result<Vec<(Dot, Bytes)>, ReadError> {
+        let versions = versions.into_iter();
+        let mut bodies = Vec::with_capacity(versions.size_hint().0);
+        for version in versions.filter(|version| version.content.body_length().is_some()) {
+            let body = self
+                .storage
+                .get(space, &place.body_key(version.dot))?
+                .ok_or(ReadError::Corrupt)?;
+            bodies.push((version.dot, body));
+        }
+        Ok(bodies)
+    }
+
+    /// Merges a copy that came from elsewhere into this node's own, in one step. Returns the record from before, when
+    /// there was one, and the batch to wait for.
+    ///
+    /// A copy made here by a merge has no life yet: that begins with this node's first own put of the key (rule D2).
+    pub(crate) fn merge_copy(&mut self, place: &Place, theirs: &Copy, extra: Batch) -> Result<Merged, Refusal> {
+        let before = self.read_copy(place)?;
+        let mut after = before.clone().unwrap_or_default();
+        let changed = after.record.merge(&theirs.record) || before.is_none();
+        let before = before.map(|copy| copy.record);
+        let seq = if changed {
+            self.write_copy(place, before.as_ref(), &after, &theirs.bodies, extra)?
+        } else if extra.changes.is_empty() {
+            // Nothing new, but it may not be on disk yet: what follows may promise it.
+            self.storage.last_write()
+        } else {
+            self.write(extra, Tick(0))
+        };
+        Ok(Merged {
+            before,
+            context: after.record.context().clone(),
+            seq,
+        })
+    }
+
+    /// Replaces this node's copy. Body rows of new versions must be among `bodies`; those of dropped versions leave.
+    pub(crate) fn write_copy(
+        &mut self,
+        place: &Place,
+        before: Option<&Record>,
+        after: &LocalCopy,
+        bodies: &[(Dot, Bytes)],
+        mut batch: Batch,
+    ) -> Result<WriteSeq, Refusal> {
+        let empty = Record::new();
+        let before = before.unwrap_or(&empty);
+        change_bodies(Space::Bodies, place, before, &after.record, bodies, &mut batch)?;
+        self.note_replaced(before, &after.record);
+        batch.put(Space::Rows, place.row_key(), encode_row(after.local, &after.record));
+        self.count_change(place, before, &after.record, &mut batch)?;
+        let seq = self.write(batch, after.record.tick_max());
+        if place.bucket == SYSTEM_BUCKET {
+            self.apply_to_registry(place, &after.record);
+        }
+        Ok(seq)
+    }
+
+    /// Client writes that took effect here and leave with this change (rule D7).
+    pub(crate) fn note_replaced(&mut self, before: &Record, after: &Record) {
+        let versions = before.versions().iter();
+        for version in versions.filter(|version| after.find_request(version.request).is_none()) {
+            self.state.replaced.insert(version.request, version.dot);
+        }
+    }
+
+    /// Objects and bytes of a bucket in a partition on this node.
+    pub(crate) fn count(&mut self, partition: Partition, bucket: BucketId) -> Result<Count, ReadError> {
+        if let Some(count) = self.state.counts.get(&(partition, bucket)) {
+            return Ok(*count);
+        }
+        let count = match self.storage.get(Space::Counts, &count_key(partition, bucket))? {
+            None => Count::default(),
+            Some(row) => decode_counts(&row).map_err(|_| ReadError::Corrupt)?,
+        };
+        self.state.counts.insert((partition, bucket), count);
+        Ok(count)
+    }
+
+    fn count_change(
+        &mut self,
+        place: &Place,
+        before: &Record,
+        after: &Record,
+        batch: &mut Batch,
+    ) -> Result<(), ReadError> {
+        let size = |record: &Record| record.visible().map(|version| version.content.size);
+        let (old, new) = (size(before), size(after));
+        if old == new {
+            return Ok(());
+        }
+        let mut count = self.count(place.partition, place.bucket)?;
+        count.objects = count.objects.saturating_sub(u64::from(old.is_some())) + u64::from(new.is_some());
+        count.bytes = count
+            .bytes
+            .saturating_sub(old.unwrap_or(0))
+            .saturating_add(new.unwrap_or(0));
+        self.state.counts.insert((place.partition, place.bucket), count);
+        batch.put(
+            Space::Counts,
+            count_key(place.partition, place.bucket),
+            encode_counts(count),
+        );
+        Ok(())
+    }
+
+    /// A row of the system bucket changed: the registry in memory follows. What is visible now may have been here before,
+    /// beside a newer sibling that left, so its body is read from the disk, where this batch is visible already.
+    fn apply_to_registry(&mut self, place: &Place, record: &Record) {
+        let Some(newest) = record.visible() else { return };
+        let body = self.storage.get(Space::Bodies, &place.body_key(newest.dot));
+        let mut registry = (*self.state.registry).clone();
+        match body.ok().flatten().and_then(|body| decode_entry(body).ok()) {
+            Some(entry) => registry.apply(entry),
+            None => {
+                self.state.entries_unreadable += 1;
+                if !registry.forget_key(&place.key) {
+                    return;
+                }
+            }
+        }
+        self.state.registry = Arc::new(registry);
+        self.effects.push(Effect::RegistryChanged(self.state.registry.clone()));
+    }
+}
+
+/// The versions whose body rows a read brings along.
+pub(crate) fn wanted_versions(record: &Record, wanted: WantedBodies) -> &[Version] {
+    match wanted {
+        WantedBodies::None => &[],
+        WantedBodies::Newest => record.newest().map_or(&[], core::slice::from_ref),
+        WantedBodies::All => record.versions(),
+    }
+}
+
+/// Body rows that come and go when a record changes. Those of new versions must be among `bodies`.
+pub(crate) fn change_bodies(
+    space: Space,
+    place: &Place,
+    before: &Record,
+    after: &Record,
+    bodies: &[(Dot, Bytes)],
+    batch: &mut Batch,
+) -> Result<(), Refusal> {
+    let has_body = |version: &&Version| version.content.body_length().is_some();
+    let come = after
+        .versions()
+        .iter()
+        .filter(|version| before.find(version.dot).is_none());
+    for version in come.filter(has_body) {
+        let body = bodies.iter().find(|(dot, _)| *dot == version.dot).map(|(_, body)| body);
+        let body = body
+            .filter(|body| version.content.is_body(body))
+            .ok_or(Refusal::Malformed)?;
+        batch.put(space, place.body_key(version.dot), body.clone());
+    }
+    let go = before
+        .versions()
+        .iter()
+        .filter(|version| after.find(version.dot).is_none());
+    for version in go.filter(has_body) {
+        batch.remove(space, place.body_key(version.dot));
+    }
+    Ok(())
+}
+
+/// What merging did.
+pub(crate) struct Merged {
+    /// The record from before.
+    pub(crate) before: Option<Record>,
+    /// What the copy knows now.
+    pub(crate) context: crate::context::Context,
+    /// The batch to wait for.
+    pub(crate) seq: WriteSeq,
+}
+
+/// Key of a row in [`Space::Counts`].
+fn count_key(partition: Partition, bucket: BucketId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(10);
+    key.extend_from_slice(&partition.0.to_be_bytes());
+    key.extend_from_slice(&bucket.0.to_be_bytes());
+    key
+}
+
+impl Content {
+    /// Length of the body row, when there is one.
+    pub(crate) const fn body_length(&self) -> Option<u32> {
+        match self.body {
+            BodyForm::Empty => None,
+            BodyForm::Inline { length, .. } | BodyForm::Manifest { length, .. } => Some(length),
+        }
+    }
+
+    /// Whether these bytes are this version's body row.
+    pub(crate) fn is_body(&self, row: &[u8]) -> bool {
+        match &self.body {
+            BodyForm::Empty => row.is_empty(),
+            BodyForm::Inline { length, digest } | BodyForm::Manifest { length, digest, .. } => {
+                row.len() == *length as usize && body_digest(row) == *digest
+            }
+        }
+    }
+}
+
+/// Digest of a body row: the first 16 bytes of its BLAKE3 hash.
+pub(crate) fn body_digest(row: &[u8]) -> [u8; 16] {
+    let hash = blake3::hash(row);
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hash.as_bytes()[..16]);
+    digest
+}

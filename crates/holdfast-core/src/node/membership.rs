@@ -1,0 +1,132 @@
+//! Who is used (rule F1): connections say to whom messages can be sent, gossip who is down. Operations are told when
+//! either changes what both together say.
+
+use alloc::vec::Vec;
+
+use super::{Node, Turn};
+use crate::coordinate::compare::CompareOp;
+use crate::gossip::{MemberState, MemberView, Verdict};
+use crate::ids::{NodeId, Partition};
+use crate::time::Now;
+
+impl Node {
+    /// Whether a member is used: messages can be sent to it, and gossip does not hold it down. Always so for this node.
+    #[must_use]
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.state.is_up(node)
+    }
+
+    /// Every member of the layout as this node sees it, itself included.
+    #[must_use]
+    pub fn members(&self, now: Now) -> Vec<MemberView> {
+        let members = self.state.layout().members().iter().map(|member| member.id);
+        let view = |node| self.state.gossip.view(now, node, self.state.up.contains(&node));
+        members.map(view).collect()
+    }
+
+    /// What a member is taken for at present.
+    #[must_use]
+    pub fn member_state(&self, now: Now, node: NodeId) -> MemberState {
+        self.state.gossip.state_of(now, node, self.state.up.contains(&node))
+    }
+
+    /// When gossip wants [`super::Input::Timer`] next; `None` in a cluster of one.
+    #[must_use]
+    pub fn next_gossip_us(&self) -> Option<u64> {
+        self.state.gossip.next_us()
+    }
+
+    /// Datagrams that meant nothing, since the start.
+    #[must_use]
+    pub const fn junk_datagrams(&self) -> u64 {
+        self.state.gossip.junk()
+    }
+
+    /// This node's generation in gossip, for those who look on.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.state.gossip.identity().generation.0
+    }
+
+    /// Tells the others how full this node's disk is.
+    pub fn set_disk(&mut self, used_bytes: u64, total_bytes: u64) {
+        self.state.gossip.set_disk(used_bytes, total_bytes);
+    }
+
+    /// Tells the others for which partitions this node holds hints.
+    pub fn set_hinted_partitions(&mut self, partitions: &[Partition]) {
+        self.state.gossip.set_hinted_partitions(partitions);
+    }
+
+    /// Other members that may hold hints for a partition, as far as gossip told.
+    #[must_use]
+    pub fn hint_holders(&self, partition: Partition) -> Vec<NodeId> {
+        self.state.gossip.hint_holders(partition).collect()
+    }
+}
+
+impl Turn<'_> {
+    pub(super) fn peer_up(&mut self, node: NodeId) {
+        if node == self.step.state.me() {
+            return;
+        }
+        self.step.state.up.insert(node);
+        self.step.state.gossip.peer_up(self.step.now, node, self.step.effects);
+        if self.step.state.is_up(node) {
+            self.compare_with(node);
+        }
+        self.heed_gossip();
+    }
+
+    pub(super) fn peer_down(&mut self, node: NodeId) {
+        self.step.state.up.remove(&node);
+        self.tell_operations(node);
+    }
+
+    pub(super) fn datagram(&mut self, from: NodeId, bytes: &[u8]) {
+        let step = &mut self.step;
+        step.state
+            .gossip
+            .datagram(step.now, from, bytes, step.storage, step.effects);
+        self.heed_gossip();
+    }
+
+    pub(super) fn maintain(&mut self, node: NodeId, on: bool) {
+        let step = &mut self.step;
+        step.state
+            .gossip
+            .maintain(step.now, node, on, step.storage, step.effects);
+    }
+
+    pub(super) fn gossip_timer(&mut self) {
+        self.step.state.gossip.timer(self.step.now, self.step.effects);
+        self.heed_gossip();
+    }
+
+    /// A verdict matters only for members that messages can be sent to: the others are not used anyway.
+    fn heed_gossip(&mut self) {
+        for (node, verdict) in self.step.state.gossip.take_flips() {
+            if !self.step.state.up.contains(&node) {
+                continue;
+            }
+            match verdict {
+                Verdict::Down => self.tell_operations(node),
+                Verdict::NotDown => self.compare_with(node),
+            }
+        }
+    }
+
+    /// Operations give up on a member.
+    fn tell_operations(&mut self, node: NodeId) {
+        for op in self.ops.keys().copied().collect::<Vec<_>>() {
+            self.wake(op, &mut |running, step| running.peer_down(step, node));
+        }
+    }
+
+    /// A member is back: both sides bring each other up to date, and it gets the hints that it is owed.
+    fn compare_with(&mut self, node: NodeId) {
+        let compare = CompareOp::new(&mut self.step, node);
+        self.step.spawned.push(compare);
+        self.step.begin_handoffs(&[node]);
+    }
+}

@@ -1,0 +1,348 @@
+//! One node of the cluster as a state machine: `handle(now, input) → effects`.
+//!
+//! The shell, or the simulator, owns sockets, disks and clocks; it feeds inputs in any order, any number of times, late
+//! or never, and carries out effects. Nothing here waits.
+
+pub(crate) mod clock;
+pub(crate) mod handed_over;
+pub(crate) mod hints;
+pub(crate) mod identity;
+mod lives;
+pub(crate) mod local;
+mod membership;
+pub(crate) mod ranges;
+pub(crate) mod replaced;
+pub(crate) mod replica;
+pub(crate) mod side;
+mod start;
+pub(crate) mod state;
+pub(crate) mod walk;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::coordinate::mend::MendOp;
+use crate::coordinate::{Coordinate, Origin, Progress};
+use crate::event::ClusterEvent;
+use crate::ids::{ActorId, ClusterId, NodeId};
+use crate::layout::Layout;
+use crate::message::{Envelope, Message, OpId, Refusal};
+use crate::planted::Planted;
+use crate::registry::Registry;
+use crate::request::{Answer, ClientRequest};
+use crate::storage::{Batch, ChunkToken, ChunkWriteError, ReadError, Storage, WriteSeq};
+use crate::time::Now;
+use state::{ChunkWaiter, Parked, State, Step, Waiter};
+
+/// Names a client's request; chosen by the shell, unique per process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ClientToken(pub u64);
+
+/// What can happen to a node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A front end asks.
+    Client(ClientToken, ClientRequest),
+    /// The front end no longer wants the answer; what was begun goes on.
+    ClientGone(ClientToken),
+    /// A message from a member, authenticated by the shell.
+    Peer(NodeId, Envelope),
+    /// A datagram of gossip from a member, authenticated by the shell.
+    Datagram(NodeId, Bytes),
+    /// An operator says that a member is down on purpose, or no longer.
+    Maintain(NodeId, bool),
+    /// Messages to this member can be sent from now on.
+    PeerUp(NodeId),
+    /// They cannot.
+    PeerDown(NodeId),
+    /// Every batch up to this one is durable.
+    Synced(WriteSeq),
+    /// A chunk is durable, or could not be written.
+    ChunkWritten(ChunkToken, Result<(), ChunkWriteError>),
+    /// A range of a chunk; `Ok(None)` when there is no such chunk.
+    ChunkRead(ChunkToken, Result<Option<Bytes>, ReadError>),
+    /// Time passed: [`Node::next_timer_us`] is reached.
+    Timer,
+}
+
+/// What a node wants done. Order within one `handle` is kept by the shell where it can; nothing depends on it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Send to a member; may be lost.
+    Send(NodeId, Envelope),
+    /// Send to a member as a datagram; may be lost, doubled, late.
+    Datagram(NodeId, Bytes),
+    /// Answer a client.
+    Answer(ClientToken, Answer),
+    /// Buckets or access keys changed.
+    RegistryChanged(Arc<Registry>),
+    /// Something happened that a person may want to know.
+    Event(ClusterEvent),
+}
+
+/// What a node is told about itself when it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Which member.
+    pub node: NodeId,
+    /// Members and preference lists.
+    pub layout: Arc<Layout>,
+    /// Drawn by the shell; used only if the data directory names no actor yet (rule S1).
+    pub fresh_actor: ActorId,
+    /// Identity of the running kernel (all zero when unknown): a start under the same kernel as the last one, on a store
+    /// that hands writes to the kernel before it returns, has lost nothing (rule D2).
+    pub kernel: [u8; 16],
+    /// Seed of the random choices of gossip; drawn by the shell.
+    pub gossip_seed: u64,
+    /// The fault to plant; ignored without the cargo feature.
+    pub planted: Option<Planted>,
+}
+
+/// Members' clocks may differ by this much before they say so (rule S4): a handed-over write that is late by more is past
+/// its deadline whatever the clocks, and is dropped.
+const CLOCK_BOUND_MS: u64 = 10_000;
+
+/// One node.
+pub struct Node {
+    state: State,
+    ops: BTreeMap<OpId, Running>,
+    timers: BTreeSet<(u64, OpId)>,
+}
+
+/// An operation in flight and when it wants to be woken.
+struct Running {
+    op: Box<dyn Coordinate>,
+    wake_us: u64,
+}
+
+/// What wakes an operation.
+type Event<'e> = &'e mut dyn FnMut(&mut dyn Coordinate, &mut Step<'_>) -> Progress;
+
+impl Node {
+    /// Takes one input and appends what is to be done.
+    pub fn handle(&mut self, now: Now, input: Input, storage: &mut dyn Storage, effects: &mut Vec<Effect>) {
+        let Self { state, ops, timers } = self;
+        let step = Step {
+            now,
+            state,
+            storage,
+            effects,
+            spawned: Vec::new(),
+            own_synced: Vec::new(),
+        };
+        let mut turn = Turn { step, ops, timers };
+        match input {
+            Input::Client(token, request) => turn.step.begin(Origin::Client(token), request),
+            Input::ClientGone(_) => {}
+            Input::Peer(from, envelope) => turn.peer(from, envelope),
+            Input::Datagram(from, bytes) => turn.datagram(from, &bytes),
+            Input::Maintain(node, on) => turn.maintain(node, on),
+            Input::PeerUp(node) => turn.peer_up(node),
+            Input::PeerDown(node) => turn.peer_down(node),
+            Input::Synced(seq) => turn.synced(seq),
+            Input::ChunkWritten(token, result) => turn.chunk_written(token, result),
+            Input::ChunkRead(token, result) => turn.chunk_read(token, result),
+            Input::Timer => {
+                turn.timer();
+                turn.gossip_timer();
+            }
+        }
+        turn.settle();
+    }
+
+    /// When [`Input::Timer`] is wanted next, in monotonic microseconds; `None` while there is nothing to wait for.
+    #[must_use]
+    pub fn next_timer_us(&self) -> Option<u64> {
+        [self.next_operation_us(), self.next_gossip_us()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The same for operations alone: `None` when the node is at rest, gossip apart.
+    #[must_use]
+    pub fn next_operation_us(&self) -> Option<u64> {
+        self.timers.first().map(|(wake_us, _)| *wake_us)
+    }
+
+    /// Marks a clean end: everything sent has reached this disk. The caller must see it synced, and feed nothing after.
+    pub fn stop(&mut self, storage: &mut dyn Storage) -> WriteSeq {
+        let mut batch = Batch::default();
+        self.state.identity.stop(&mut batch);
+        storage.write(batch)
+    }
+
+    /// The actor of this life of the disk.
+    #[must_use]
+    pub fn actor(&self) -> ActorId {
+        self.state.identity.actor
+    }
+
+    /// Number of this start of the data directory.
+    #[must_use]
+    pub fn boot(&self) -> u64 {
+        self.state.identity.boot
+    }
+
+    /// Buckets and access keys as this node knows them.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        self.state.registry.clone()
+    }
+
+    /// How often in this run a bucket or access key on this disk could not be read: damaged, or written by a newer
+    /// program. The registry goes on without it, so somebody should look.
+    #[must_use]
+    pub fn entries_unreadable(&self) -> u64 {
+        self.state.entries_unreadable
+    }
+
+    /// Operations in flight, for metrics and for the simulator's wait for quiet.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Homes to which this node owes hints, and how many, records and chunks together.
+    #[must_use]
+    pub fn hints(&self) -> Vec<(NodeId, u64)> {
+        self.state.hints.all().collect()
+    }
+}
+
+/// One input being taken, with the operations it may wake.
+struct Turn<'a> {
+    step: Step<'a>,
+    ops: &'a mut BTreeMap<OpId, Running>,
+    timers: &'a mut BTreeSet<(u64, OpId)>,
+}
+
+impl Turn<'_> {
+    fn peer(&mut self, from: NodeId, envelope: Envelope) {
+        if envelope.header.cluster != self.step.state.config.cluster {
+            return;
+        }
+        match envelope.message {
+            Message::Forward { op, mut request } => {
+                request.deadline_ms = request.deadline_ms.min(envelope.header.deadline_ms);
+                let patience_ms = u64::from(request.deadline_ms) + CLOCK_BOUND_MS;
+                let ends_ms = envelope.header.content_ms.saturating_add(patience_ms);
+                if ends_ms < self.step.now.wall_ms || !self.step.state.handed_over.is_new(from, op) {
+                    return;
+                }
+                self.step.begin(Origin::Forwarded(from, op), request);
+            }
+            Message::WriteReply { op, .. }
+            | Message::ReadReply { op, .. }
+            | Message::ForwardReply { op, .. }
+            | Message::WriteChunkReply { op, .. }
+            | Message::ReadChunkReply { op, .. }
+            | Message::ListReply { op, .. }
+            | Message::WriteSideReply { op, .. }
+            | Message::ReadSideReply { op, .. }
+            | Message::CountReply { op, .. }
+            | Message::CompareReply { op, .. } => {
+                let mut message = Some(envelope.message);
+                self.wake(op, &mut |running, step| match message.take() {
+                    Some(message) => running.reply(step, from, message),
+                    None => Progress::Done,
+                });
+            }
+            _ => self.step.serve(from, envelope),
+        }
+    }
+
+    fn synced(&mut self, seq: WriteSeq) {
+        for waiter in self.step.state.take_synced(seq) {
+            match waiter {
+                Waiter::Send(to, envelope) => self.step.effects.push(Effect::Send(to, envelope)),
+                Waiter::Own(op) => self.wake(op, &mut |running, step| running.own_synced(step)),
+                Waiter::Unpark(Parked::Put(incoming)) => self.step.begin_put(*incoming),
+                Waiter::Unpark(Parked::Operation(op)) => self.wake(op, &mut |running, step| running.timer(step)),
+            }
+        }
+    }
+
+    fn chunk_written(&mut self, token: ChunkToken, result: Result<(), ChunkWriteError>) {
+        match self.step.state.take_chunk_waiter(token) {
+            Some(ChunkWaiter::Own(op)) => {
+                self.wake(op, &mut |running, step| running.own_chunk_written(step, result));
+            }
+            Some(ChunkWaiter::Member(node, op, owed)) => {
+                let result = result.map_err(Refusal::from);
+                self.step
+                    .reply_when_synced(owed, node, Message::WriteChunkReply { op, result });
+            }
+            None => {}
+        }
+    }
+
+    fn chunk_read(&mut self, token: ChunkToken, result: Result<Option<Bytes>, ReadError>) {
+        if let (Some((partition, chunk)), Err(ReadError::Corrupt)) = (self.step.state.take_chunk_read(token), &result) {
+            MendOp::spawn(&mut self.step, partition, chunk);
+        }
+        match self.step.state.take_chunk_waiter(token) {
+            Some(ChunkWaiter::Own(op)) => {
+                self.wake(op, &mut |running, step| running.own_chunk_read(step, result.clone()));
+            }
+            Some(ChunkWaiter::Member(node, op, _)) => {
+                let result = match result {
+                    Ok(body) => body.ok_or(Refusal::Absent),
+                    Err(error) => Err(error.into()),
+                };
+                self.step.reply(node, Message::ReadChunkReply { op, result });
+            }
+            None => {}
+        }
+    }
+
+    fn timer(&mut self) {
+        let now_us = self.step.now.mono_us;
+        while let Some((wake_us, op)) = self.timers.first().copied() {
+            if wake_us > now_us {
+                break;
+            }
+            self.timers.pop_first();
+            self.wake(op, &mut |running, step| running.timer(step));
+        }
+    }
+
+    /// Lets an operation act; it goes on under the id it then has, or ends.
+    fn wake(&mut self, op: OpId, event: Event<'_>) {
+        let Some(mut running) = self.ops.remove(&op) else {
+            return;
+        };
+        self.timers.remove(&(running.wake_us, op));
+        let progress = event(running.op.as_mut(), &mut self.step);
+        self.keep(running.op, progress);
+    }
+
+    fn keep(&mut self, op: Box<dyn Coordinate>, progress: Progress) {
+        if let Progress::Until(wake_us) = progress {
+            // A time that has passed would be due again within this very turn, for ever.
+            let wake_us = wake_us.max(self.step.now.mono_us + 1);
+            let id = op.id();
+            self.timers.insert((wake_us, id));
+            self.ops.insert(id, Running { op, wake_us });
+        }
+    }
+
+    /// Starts what this turn began and wakes what it made ready, until nothing is left.
+    fn settle(&mut self) {
+        loop {
+            if let Some(mut op) = self.step.spawned.pop() {
+                let progress = op.start(&mut self.step);
+                self.keep(op, progress);
+            } else if let Some(op) = self.step.own_synced.pop() {
+                self.wake(op, &mut |running, step| running.own_synced(step));
+            } else {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Starting on a disk: who was I, was the last end clean, which buckets and keys do I know?
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use super::clock::Clock;
+use super::hints::HintIndex;
+use super::identity::{Identity, read_tick_bound};
+use super::state::State;
+use super::{Config, Node};
+use crate::gossip::Gossip;
+use crate::ids::SYSTEM_BUCKET;
+use crate::place::{Place, after_prefix, shard_prefix};
+use crate::registry::{Entry, Registry, system_settings};
+use crate::storage::{Batch, ReadError, Space, Storage, Visit, WriteSeq};
+use crate::wire::record::decode_row;
+use crate::wire::side::decode_entry;
+
+impl Node {
+    /// Starts on a disk: reads who it was, raises the boot number, decides whether the last end was clean. The caller
+    /// must see the returned write synced before it feeds the first input.
+    ///
+    /// # Errors
+    /// When the disk's own facts cannot be read: the node must not start on it.
+    pub fn start(config: Config, storage: &mut dyn Storage) -> Result<(Self, WriteSeq), ReadError> {
+        let mut batch = Batch::default();
+        let identity = Identity::start(&config, storage, &mut batch)?;
+        let clock = Clock::start(read_tick_bound(storage)?);
+        let (registry, entries_unreadable) = read_registry(&config, storage)?;
+        let mut gossip = Gossip::start(&config, identity.actor, identity.boot, storage)?;
+        let hints = HintIndex::read(storage)?;
+        gossip.set_hinted_partitions(&hints.partitions());
+        let seq = storage.write(batch);
+        let mut state = State::new(config, identity, clock, registry, gossip);
+        state.entries_unreadable = entries_unreadable;
+        state.hints = hints;
+        Ok((
+            Self {
+                state,
+                ops: BTreeMap::new(),
+                timers: BTreeSet::new(),
+            },
+            seq,
+        ))
+    }
+}
+
+/// The registry, from the rows of the system bucket, and how many of them could not be read. Those are left out: others
+/// hold them, and a read of one asks them.
+fn read_registry(config: &Config, storage: &dyn Storage) -> Result<(Registry, u64), ReadError> {
+    let settings = system_settings(config.layout.members().len());
+    let place = Place::of(&settings, "", config.layout.partition_bits());
+    let prefix = shard_prefix(place.partition, SYSTEM_BUCKET, place.shard);
+    let mut registry = Registry::default();
+    let mut unreadable = 0;
+    storage.scan(Space::Rows, &prefix, &after_prefix(prefix.clone()), &mut |key, row| {
+        match read_entry(key, row, storage) {
+            Some(Some(entry)) => registry.apply(entry),
+            Some(None) => {}
+            None => unreadable += 1,
+        }
+        Visit::Next
+    })?;
+    Ok((registry, unreadable))
+}
+
+/// What a row of the system bucket says: `None` when it cannot be read, `Some(None)` when there is nothing to say.
+fn read_entry(key: &[u8], row: &[u8], storage: &dyn Storage) -> Option<Option<Entry>> {
+    let (place, _) = Place::parse(key)?;
+    let (_, record) = decode_row(row).ok()?;
+    let Some(newest) = record.visible() else {
+        return Some(None);
+    };
+    let body = storage.get(Space::Bodies, &place.body_key(newest.dot)).ok()??;
+    decode_entry(body).ok().map(Some)
+}

@@ -1,0 +1,295 @@
+//! What a node remembers between inputs, apart from operations in flight, and the step that may change it.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::clock::{BoundNotDurable, Clock};
+use super::handed_over::HandedOver;
+use super::hints::HintIndex;
+use super::identity::Identity;
+use super::replaced::Replaced;
+use super::{Config, Effect};
+use crate::coordinate::Coordinate;
+use crate::coordinate::mend::Mends;
+use crate::coordinate::put::Incoming;
+use crate::gossip::Gossip;
+use crate::ids::{BucketId, ChunkId, NodeId, ObjectKey, Partition, RequestId, Tick};
+use crate::layout::Layout;
+use crate::message::{Envelope, Header, Message, OpId};
+use crate::place::Place;
+use crate::planted::Planted;
+use crate::registry::Registry;
+use crate::request::Count;
+use crate::storage::{Batch, ChunkToken, Storage, WriteSeq};
+use crate::time::Now;
+
+/// Memory of a node.
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) identity: Identity,
+    pub(crate) clock: Clock,
+    pub(crate) registry: Arc<Registry>,
+    /// Rows of the system bucket that were met here and could not be read.
+    pub(crate) entries_unreadable: u64,
+    /// What is known of the other members.
+    pub(crate) gossip: Gossip,
+    /// Members that messages can be sent to.
+    pub(crate) up: BTreeSet<NodeId>,
+    /// Objects and bytes per partition and bucket, as far as they were needed yet.
+    pub(crate) counts: BTreeMap<(Partition, BucketId), Count>,
+    /// Keys that are being repaired, so that a hot stale key is repaired once.
+    pub(crate) repairing: BTreeSet<Place>,
+    /// What this node owes homes that were away.
+    pub(crate) hints: HintIndex,
+    /// Homes to which hints are being handed off.
+    pub(crate) handing_off: BTreeSet<NodeId>,
+    /// Hints on their way, by home, so that none is sent twice at once.
+    pub(crate) delivering: BTreeSet<(NodeId, Place)>,
+    /// Writes that other nodes handed over lately.
+    pub(crate) handed_over: HandedOver,
+    /// Client writes that took effect here and were replaced since (rule D7).
+    pub(crate) replaced: Replaced,
+    /// Smoothed time that members take to answer a read, in microseconds (rule Q2: a short, measured delay).
+    pub(crate) read_latency_us: u64,
+    next_op: u64,
+    next_chunk: u64,
+    synced: WriteSeq,
+    waiting: VecDeque<(WriteSeq, Waiter)>,
+    chunk_waiting: BTreeMap<ChunkToken, ChunkWaiter>,
+    /// Which chunk is being read under a token.
+    chunk_reads: BTreeMap<ChunkToken, (Partition, ChunkId)>,
+    /// Damaged chunks that are written again.
+    pub(crate) mends: Mends,
+}
+
+/// What waits for a batch to be on disk.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all that waits is replies; a box for each would cost more"
+)]
+pub(crate) enum Waiter {
+    /// A reply that promises it.
+    Send(NodeId, Envelope),
+    /// An operation that counts its own copy.
+    Own(OpId),
+    /// A request that needs ticks above the bound that was durable when it came.
+    Unpark(Parked),
+}
+
+/// What is parked until the tick bound is durable.
+pub(crate) enum Parked {
+    /// A write that has not begun.
+    Put(Box<Incoming>),
+    /// An operation that needs a further tick.
+    Operation(OpId),
+}
+
+/// Who waits for a chunk.
+#[derive(Clone, Copy)]
+pub(crate) enum ChunkWaiter {
+    /// A member, for its operation; it is answered once this batch is on disk, too: whom the chunk is owed to.
+    Member(NodeId, OpId, WriteSeq),
+    /// An operation here.
+    Own(OpId),
+}
+
+impl State {
+    pub(crate) fn new(config: Config, identity: Identity, clock: Clock, registry: Registry, gossip: Gossip) -> Self {
+        // Operation ids of different boots never meet: a late reply to an earlier run finds nobody.
+        let next_op = identity.boot << 40;
+        Self {
+            config,
+            identity,
+            clock,
+            registry: Arc::new(registry),
+            entries_unreadable: 0,
+            gossip,
+            up: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            repairing: BTreeSet::new(),
+            hints: HintIndex::default(),
+            handing_off: BTreeSet::new(),
+            delivering: BTreeSet::new(),
+            handed_over: HandedOver::default(),
+            replaced: Replaced::default(),
+            read_latency_us: 2_000,
+            next_op,
+            next_chunk: 0,
+            synced: WriteSeq(0),
+            waiting: VecDeque::new(),
+            chunk_waiting: BTreeMap::new(),
+            chunk_reads: BTreeMap::new(),
+            mends: Mends::default(),
+        }
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.config.layout
+    }
+
+    pub(crate) fn me(&self) -> NodeId {
+        self.config.node
+    }
+
+    pub(crate) fn new_op(&mut self) -> OpId {
+        self.next_op += 1;
+        OpId(self.next_op)
+    }
+
+    /// Whether a member is to be used: messages can be sent to it, and gossip does not hold it down (rule F1). Always so
+    /// for this node itself.
+    pub(crate) fn is_up(&self, node: NodeId) -> bool {
+        node == self.config.node || (self.up.contains(&node) && !self.gossip.is_down(node))
+    }
+
+    pub(crate) fn place(&self, settings: &crate::bucket::Settings, key: &ObjectKey) -> Place {
+        Place::of_object(settings, key, self.layout().partition_bits())
+    }
+
+    /// Number of homes that rows of a bucket have.
+    pub(crate) fn n_of(&self, bucket: BucketId) -> u8 {
+        if bucket == crate::ids::SYSTEM_BUCKET {
+            return u8::MAX;
+        }
+        self.registry
+            .bucket_by_id(bucket)
+            .map_or(crate::registry::N_DEFAULT, |bucket| bucket.settings.n)
+    }
+
+    /// Takes note that everything up to `seq` is on disk, and returns what waited for it.
+    pub(crate) fn take_synced(&mut self, seq: WriteSeq) -> Vec<Waiter> {
+        self.synced = self.synced.max(seq);
+        self.clock.synced(self.synced);
+        let ready = self.waiting.partition_point(|(needed, _)| *needed <= self.synced);
+        self.waiting.drain(..ready).map(|(_, waiter)| waiter).collect()
+    }
+
+    pub(crate) fn take_chunk_waiter(&mut self, token: ChunkToken) -> Option<ChunkWaiter> {
+        self.chunk_waiting.remove(&token)
+    }
+
+    pub(crate) fn take_chunk_read(&mut self, token: ChunkToken) -> Option<(Partition, ChunkId)> {
+        self.chunk_reads.remove(&token)
+    }
+
+    pub(crate) fn is_planted(&self, fault: Planted) -> bool {
+        fault.is(self.config.planted)
+    }
+}
+
+/// One input being taken: the state, the disk, the time, and what is to be done.
+pub(crate) struct Step<'a> {
+    pub(crate) now: Now,
+    pub(crate) state: &'a mut State,
+    pub(crate) storage: &'a mut dyn Storage,
+    pub(crate) effects: &'a mut Vec<Effect>,
+    /// Operations begun in this step.
+    pub(crate) spawned: Vec<Box<dyn Coordinate>>,
+    /// Operations whose own copy was already on disk when they asked.
+    pub(crate) own_synced: Vec<OpId>,
+}
+
+impl Step<'_> {
+    /// A message about a client's write or read.
+    pub(crate) fn envelope(&self, message: Message, about: About) -> Envelope {
+        let layout = self.state.layout();
+        Envelope {
+            header: Header {
+                cluster: self.state.config.cluster,
+                era: layout.era(),
+                epoch: layout.epoch(),
+                settings_version: about.settings_version,
+                request: about.request,
+                content_ms: self.now.wall_ms,
+                deadline_ms: about.deadline_ms,
+            },
+            message,
+        }
+    }
+
+    /// Sends to a member.
+    pub(crate) fn send(&mut self, to: NodeId, message: Message, about: About) {
+        let envelope = self.envelope(message, about);
+        self.effects.push(Effect::Send(to, envelope));
+    }
+
+    /// Answers a member's question.
+    pub(crate) fn reply(&mut self, to: NodeId, message: Message) {
+        self.send(to, message, About::default());
+    }
+
+    /// Answers a member once everything up to `seq` is on disk.
+    pub(crate) fn reply_when_synced(&mut self, seq: WriteSeq, to: NodeId, message: Message) {
+        let envelope = self.envelope(message, About::default());
+        self.wait(seq, Waiter::Send(to, envelope));
+    }
+
+    /// Does something once everything up to `seq` is on disk; at the end of this step if it already is.
+    pub(crate) fn wait(&mut self, seq: WriteSeq, waiter: Waiter) {
+        if seq <= self.state.synced {
+            match waiter {
+                Waiter::Send(to, envelope) => return self.effects.push(Effect::Send(to, envelope)),
+                Waiter::Own(op) => return self.own_synced.push(op),
+                Waiter::Unpark(_) => {}
+            }
+            self.state.waiting.push_front((seq, waiter));
+        } else {
+            let at = self.state.waiting.partition_point(|(needed, _)| *needed <= seq);
+            self.state.waiting.insert(at, (seq, waiter));
+        }
+    }
+
+    /// Writes a batch, with a higher tick bound in it if one is due for ticks up to `seen`.
+    pub(crate) fn write(&mut self, mut batch: Batch, seen: Tick) -> WriteSeq {
+        let bound = self.state.clock.raise(self.now.wall_ms, seen, &mut batch);
+        let seq = self.storage.write(batch);
+        if let Some(bound) = bound {
+            self.state.clock.bound_written(bound, seq);
+        }
+        seq
+    }
+
+    /// After [`BoundNotDurable`]: makes sure that the bound is being raised, and says for which batch to wait.
+    pub(crate) fn await_bound(&mut self, _: BoundNotDurable, seen: Tick) -> WriteSeq {
+        let mut batch = Batch::default();
+        if let Some(bound) = self.state.clock.raise(self.now.wall_ms, seen, &mut batch) {
+            let seq = self.storage.write(batch);
+            self.state.clock.bound_written(bound, seq);
+        }
+        self.state.clock.written_in()
+    }
+
+    /// A token for a chunk operation on this disk.
+    pub(crate) fn chunk_token(&mut self, waiter: ChunkWaiter) -> ChunkToken {
+        self.state.next_chunk += 1;
+        let token = ChunkToken(self.state.next_chunk);
+        self.state.chunk_waiting.insert(token, waiter);
+        token
+    }
+}
+
+impl Step<'_> {
+    /// Reads a range of a chunk on this disk; should it turn out to be damaged, it is mended.
+    pub(crate) fn read_own_chunk(
+        &mut self,
+        waiter: ChunkWaiter,
+        partition: Partition,
+        id: ChunkId,
+        from: u32,
+        length: u32,
+    ) {
+        let token = self.chunk_token(waiter);
+        self.state.chunk_reads.insert(token, (partition, id));
+        self.storage.read_chunk(token, partition, id, from, length);
+    }
+}
+
+/// What a message is about, for its header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct About {
+    pub(crate) settings_version: u64,
+    pub(crate) request: RequestId,
+    pub(crate) deadline_ms: u32,
+}

@@ -1,0 +1,52 @@
+//! Faults that can be planted to prove that the simulator's checkers see them (DESIGN of the proof: the checkers are
+//! checked). Each is one line away from a plausible implementation. Without the cargo feature `planted`, which only
+//! holdfast-sim enables, [`Planted::is`] is constantly false and the compiler removes the faults.
+
+/// A fault to plant, by the rule it breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Planted {
+    /// D2: every dot of an actor has the same life, whatever was forgotten.
+    LivesLeftOut,
+    /// D4: a blind put does not write again above what the replicas showed.
+    SecondRoundLeftOut,
+    /// Q1 with D2: answered before the coordinator's own sync, and an unclean start begins no new life.
+    AnswerBeforeOwnSync,
+    /// D4: a replica shows the dots it held, but not the context that covers what they had replaced.
+    DotsWithoutContexts,
+    /// D7: a retry is taken for a new write.
+    RequestIdIgnored,
+    /// H3: a home is struck off by a confirmation of what the hint was, not of what it is.
+    HintStruckOffUnseen,
+    /// Q1: a stand-in and the home it stands for both count.
+    StandInCountsBesideHome,
+    /// F2: a node does not answer what others say of it.
+    RefutationLeftOut,
+    /// F3: a death is believed because somebody claims it.
+    HearsayBelieved,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::LivesLeftOut,
+        Self::SecondRoundLeftOut,
+        Self::AnswerBeforeOwnSync,
+        Self::DotsWithoutContexts,
+        Self::RequestIdIgnored,
+        Self::HintStruckOffUnseen,
+        Self::StandInCountsBesideHome,
+        Self::RefutationLeftOut,
+        Self::HearsayBelieved,
+    ];
+
+    /// Whether this fault is the one planted.
+    #[must_use]
+    #[allow(clippy::missing_const_for_fn, reason = "const only when the feature is off")]
+    pub fn is(self, planted: Option<Self>) -> bool {
+        if cfg!(feature = "planted") {
+            planted == Some(self)
+        } else {
+            false
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Who is there: what gossip tells the rest of the program, and what the program tells gossip.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use holdfast_core::event::ClusterEvent;
+use holdfast_core::gossip::MemberView;
+use holdfast_core::ids::NodeId;
+use holdfast_core::node::Input;
+
+use super::{Inner, Shell, StartError};
+use crate::gossip::{Config, Datagrams, Figures, Receiver};
+
+/// How often the others are told how full this disk is, in microseconds.
+const DISK_EVERY_US: u64 = 60_000_000;
+
+/// Datagrams on their way to the core.
+struct ToCore {
+    inner: Weak<Inner>,
+}
+
+impl Receiver for ToCore {
+    fn datagram(&self, from: NodeId, bytes: Bytes) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.feed(Input::Datagram(from, bytes));
+        }
+    }
+}
+
+impl Inner {
+    /// Opens the socket for gossip, on the address of the node port.
+    pub(super) fn gossip(self: &Arc<Self>, address: std::net::SocketAddr) -> Result<(), StartError> {
+        let members = self.cluster.addresses.iter();
+        let config = Config {
+            node: self.identity.node,
+            key: self.identity.secret.derive("gossip"),
+            address,
+            members: members.map(|member| (member.node, member.peer.clone())).collect(),
+        };
+        let inner = Arc::downgrade(self);
+        let datagrams = Datagrams::start(config, Arc::new(ToCore { inner }))
+            .map_err(|error| StartError::Gossip { address, error })?;
+        let _ = self.datagrams.set(datagrams);
+        Ok(())
+    }
+
+    /// Tells the others how full this disk is, if that was long ago.
+    pub(super) fn tell_disk(&self) {
+        use std::sync::atomic::Ordering;
+        let now_us = self.mono_us();
+        let told_us = self.disk_told_us.load(Ordering::Relaxed);
+        if told_us != 0 && now_us < told_us + DISK_EVERY_US {
+            return;
+        }
+        self.disk_told_us.store(now_us.max(1), Ordering::Relaxed);
+        let mut core = self.lock_core();
+        if let Some(disk) = core.engine.disk_bytes() {
+            core.node.set_disk(disk.used, disk.total);
+        }
+    }
+
+    /// Tells the log.
+    pub(super) fn note_event(&self, event: ClusterEvent) {
+        let name = |node: NodeId| {
+            let members = self.cluster.layout.members();
+            let member = members.iter().find(|member| member.id == node);
+            member.map_or_else(|| node.to_string(), |member| member.name.clone())
+        };
+        match event {
+            ClusterEvent::MemberSuspect(node) => tracing::info!(member = name(node), "a member does not answer"),
+            ClusterEvent::MemberDown(node) => tracing::warn!(member = name(node), "a member is held down"),
+            ClusterEvent::MemberUp { node, was } => {
+                tracing::info!(member = name(node), ?was, "a member is there");
+            }
+            ClusterEvent::Maintenance { node, on } => {
+                tracing::info!(member = name(node), on, "a member's maintenance mark changed");
+            }
+            ClusterEvent::Rejoined => tracing::info!("others held this node down; it made itself heard again"),
+        }
+    }
+}
+
+impl Shell {
+    /// Every member as this node sees it, itself included.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberView> {
+        let now = self.inner.now();
+        self.inner.lock_core().node.members(now)
+    }
+
+    /// Homes for which this node holds hints, and how many.
+    #[must_use]
+    pub fn hints(&self) -> Vec<(NodeId, u64)> {
+        self.inner.lock_core().node.hints()
+    }
+
+    /// Says of a member that it is down on purpose, or no longer.
+    pub fn maintain(&self, node: NodeId, on: bool) {
+        self.inner.feed(Input::Maintain(node, on));
+    }
+
+    /// What happened to datagrams.
+    #[must_use]
+    pub fn gossip_figures(&self) -> Figures {
+        let mut figures = self.inner.datagrams.get().map(Datagrams::figures).unwrap_or_default();
+        figures.junk += self.inner.lock_core().node.junk_datagrams();
+        figures
+    }
+}

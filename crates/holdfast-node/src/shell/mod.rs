@@ -1,0 +1,302 @@
+//! The running node: one core, fed by clients, peers, the disk and the clock.
+//!
+//! The core sits in a mutex and is driven by whichever thread has an input for it: a tokio task with a request or a
+//! message, a thread of the store with a finished sync. One input is taken at a time, nothing in it waits, and its
+//! effects are carried out after the lock is released. The road not taken is a thread of its own for the core: each
+//! request would wake it twice, which costs more than the request.
+
+mod bodies;
+mod cluster;
+mod drive;
+mod members;
+mod objects;
+mod registry;
+mod timer;
+mod tokens;
+
+pub use bodies::{BodyReader, ChunkedWriter};
+pub use cluster::{Addresses, Cluster, RootKey};
+pub use registry::{CreateBucket, DeleteBucketFault};
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
+
+use holdfast_core::ids::{ActorId, NodeId};
+use holdfast_core::node::{Config, Node};
+use holdfast_core::registry::Registry;
+use holdfast_core::request::Answer;
+use holdfast_core::storage::Storage;
+use holdfast_store::{Engine, Options};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::gossip::Datagrams;
+use crate::identity::Identity;
+use crate::peer::{self, Peers, Strangers};
+
+/// Requests in flight at most; more are told to slow down (promise P8).
+const REQUESTS_MAX: usize = 8_192;
+
+/// What a running node needs.
+pub struct ShellConfig {
+    /// The node's data directory; the store lies in `store/` within it.
+    pub data: PathBuf,
+    /// Who this node is.
+    pub identity: Identity,
+    /// Sizes and bounds of the store.
+    pub store: Options,
+    /// Answers nodes that register, if anyone does.
+    pub strangers: Option<Arc<dyn Strangers>>,
+    /// Called once when the node must stop because its disk, or the program, is broken.
+    pub on_failure: Box<dyn Fn(String) + Send + Sync>,
+    /// Called each time the node comes to rest: nothing has happened for some seconds, nothing is in flight.
+    pub on_rest: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Why a node did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    Store(holdfast_store::OpenError),
+    /// The cluster file cannot be used.
+    Cluster(String),
+    /// The node's own facts on disk cannot be read.
+    Facts,
+    /// The disk did not confirm its first write.
+    Sync(String),
+    /// Certificates cannot be used.
+    Credentials(peer::CredentialsError),
+    /// The UDP port for gossip cannot be opened.
+    Gossip {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "{error}"),
+            Self::Cluster(problem) => {
+                write!(f, "{problem}; restore the identity directory from a backup")
+            }
+            Self::Facts => write!(
+                f,
+                "what this node wrote about itself cannot be read; check the disk, then move the store directory away \
+                 to start this node empty: it fills again from the others"
+            ),
+            Self::Sync(problem) => write!(f, "{problem}"),
+            Self::Credentials(error) => write!(f, "{error}"),
+            Self::Gossip { address, error } => write!(
+                f,
+                "the UDP port {address} cannot be opened: {error}; stop what listens there (see `ss -lunp`): the node \
+                 port is needed for TCP and UDP alike"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running node. Clones share it.
+#[derive(Clone)]
+pub struct Shell {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// The core and its disk: locked for one input at a time, never across an await.
+    core: Mutex<Core>,
+    peers: OnceLock<Peers>,
+    datagrams: OnceLock<Datagrams>,
+    /// When the others were last told how full the disk is.
+    disk_told_us: AtomicU64,
+    /// Who waits for which answer.
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    next_token: AtomicU64,
+    registry: RwLock<Arc<Registry>>,
+    key_lookups: registry::Lookups,
+    /// How many rows of the registry the log was told could not be read.
+    entries_unreadable: AtomicU64,
+    cluster: Cluster,
+    identity: Identity,
+    timer: timer::Alarm,
+    started: Instant,
+    /// Members whose messages were dropped because too much waited: to be compared with once that is over.
+    missed: Mutex<Vec<NodeId>>,
+    stopping: AtomicBool,
+    store_events: Arc<drive::StoreEvents>,
+    on_failure: Box<dyn Fn(String) + Send + Sync>,
+    on_rest: Box<dyn Fn() + Send + Sync>,
+}
+
+struct Core {
+    node: Node,
+    engine: Engine,
+}
+
+impl Shell {
+    /// Opens the store, starts the core and talks to the other members. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// With what to do about it; nothing runs then.
+    pub async fn start(config: ShellConfig, listener: Arc<TcpListener>) -> Result<Self, StartError> {
+        let cluster = Cluster::decode(&config.identity.layout).map_err(StartError::Cluster)?;
+        let completions = Arc::new(drive::StoreEvents::default());
+        let directory = config.data.join("store");
+        let mut engine = Engine::open(&directory, config.store, completions.clone()).map_err(StartError::Store)?;
+        let core_config = Config {
+            cluster: config.identity.cluster,
+            node: config.identity.node,
+            layout: Arc::new(cluster.layout.clone()),
+            fresh_actor: ActorId(random_u64()),
+            kernel: kernel_boot_id(),
+            gossip_seed: random_u64(),
+            planted: None,
+        };
+        let (node, first_write) = Node::start(core_config, &mut engine).map_err(|_| StartError::Facts)?;
+        completions.wait(first_write).await.map_err(StartError::Sync)?;
+        let (actor, boot, entries_unreadable) = (node.actor(), node.boot(), node.entries_unreadable());
+        let inner = Arc::new(Inner {
+            registry: RwLock::new(node.registry()),
+            key_lookups: registry::Lookups::default(),
+            entries_unreadable: AtomicU64::new(0),
+            core: Mutex::new(Core { node, engine }),
+            peers: OnceLock::new(),
+            datagrams: OnceLock::new(),
+            disk_told_us: AtomicU64::new(0),
+            waiting: Mutex::new(HashMap::new()),
+            next_token: AtomicU64::new(1),
+            cluster,
+            identity: config.identity,
+            timer: timer::Alarm::default(),
+            started: Instant::now(),
+            missed: Mutex::new(Vec::new()),
+            stopping: AtomicBool::new(false),
+            store_events: completions.clone(),
+            on_failure: config.on_failure,
+            on_rest: config.on_rest,
+        });
+        inner.tell_unreadable(entries_unreadable);
+        completions.attach(&inner);
+        let address = listener.local_addr();
+        let address = address.map_err(|error| StartError::Sync(format!("the node port is gone: {error}")))?;
+        inner.gossip(address)?;
+        tokio::spawn(timer::run(Arc::downgrade(&inner)));
+        inner.connect(actor, boot, listener, config.strangers)?;
+        Ok(Self { inner })
+    }
+
+    /// This member's id.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.inner.identity.node
+    }
+
+    /// The cluster as founded.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.inner.cluster
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    /// Whether a member is used: messages can be sent to it, and gossip does not hold it down. Always so for this one.
+    #[must_use]
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.inner.lock_core().node.is_up(node)
+    }
+
+    /// Figures of the connections to the other members.
+    #[must_use]
+    pub fn peers(&self) -> Vec<peer::PeerStatus> {
+        self.inner.peers.get().map(Peers::status).unwrap_or_default()
+    }
+
+    /// Figures of the store.
+    #[must_use]
+    pub fn store_statistics(&self) -> holdfast_store::Statistics {
+        self.inner.lock_core().engine.statistics()
+    }
+
+    /// Whether the reserve of free space has been reached.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.inner.lock_core().engine.is_full()
+    }
+
+    /// Ends cleanly: no further input is taken, everything written is synced, and the mark of a clean end is set.
+    pub async fn stop(&self) -> Result<(), String> {
+        self.inner.stopping.store(true, Ordering::Release);
+        let seq = {
+            let mut core = self.inner.lock_core();
+            let Core { node, engine } = &mut *core;
+            node.stop(engine)
+        };
+        self.inner.store_events.wait(seq).await
+    }
+}
+
+impl Inner {
+    fn connect(
+        self: &Arc<Self>,
+        actor: ActorId,
+        boot: u64,
+        listener: Arc<TcpListener>,
+        strangers: Option<Arc<dyn Strangers>>,
+    ) -> Result<(), StartError> {
+        let members = self.cluster.addresses.iter();
+        let members = members.map(|member| peer::Member {
+            id: member.node,
+            address: member.peer.clone(),
+        });
+        let config = peer::Config {
+            credentials: self.identity.credentials(),
+            actor,
+            boot,
+            format_levels: (1, 1),
+            members: members.collect(),
+            bounds: peer::Bounds::default(),
+            strangers,
+        };
+        let receiver = Arc::new(drive::PeerEvents::new(self));
+        let peers = Peers::start(config, listener, receiver).map_err(StartError::Credentials)?;
+        let _ = self.peers.set(peers);
+        Ok(())
+    }
+
+    fn lock_core(&self) -> std::sync::MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Identity of the running kernel: a process that was killed under it lost nothing it had handed to the kernel (D2).
+/// Zero, which never counts as the same, where the system does not tell.
+fn kernel_boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    u128::from_str_radix(&digits, 16)
+        .map(u128::to_be_bytes)
+        .unwrap_or([0; 16])
+}
+
+/// A random number from the operating system.
+fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    u64::from_be_bytes(bytes)
+}
+
+/// A random 128-bit name.
+fn random_u128() -> u128 {
+    (u128::from(random_u64()) << 64) | u128::from(random_u64())
+}

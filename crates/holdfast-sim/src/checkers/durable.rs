@@ -1,0 +1,39 @@
+//! *Acknowledged means synced on W nodes that are homes or stand in for different ones, the coordinator's among them*
+//! (Q1): judged when the answer leaves the node,
+//! by what a power cut of the whole cluster at that instant would leave.
+
+use holdfast_core::ids::NodeId;
+use holdfast_core::request::PutOutcome;
+
+use super::dots::name;
+use crate::truth::{KeyIx, Truth};
+
+/// Judges the answer to a put; `nodes` are the members in the order of their numbers.
+#[must_use]
+pub fn check_ack(truth: &Truth, key: KeyIx, outcome: &PutOutcome, w: u8, nodes: &[NodeId]) -> Option<String> {
+    let of = truth.of(key);
+    let holds = |home: &NodeId| {
+        let number = nodes.iter().position(|node| node == home);
+        number.is_some_and(|number| truth.copies[number].holds(key, outcome.dot))
+    };
+    let mut synced: Vec<NodeId> = of.homes.iter().copied().filter(holds).collect();
+    for (home, stand_in) in &outcome.hinted {
+        if !synced.contains(home) && !synced.contains(stand_in) && holds(stand_in) {
+            synced.push(*stand_in);
+        }
+    }
+    let needed = usize::from(w).min(of.homes.len());
+    let dot = name(outcome.dot);
+    if synced.len() < needed {
+        return Some(format!(
+            "{dot} of {:?} is acknowledged, synced on {synced:?} only",
+            of.place.key
+        ));
+    }
+    (!holds(&outcome.coordinator)).then(|| {
+        format!(
+            "{dot} of {:?} is acknowledged, its coordinator {} has not synced it",
+            of.place.key, outcome.coordinator
+        )
+    })
+}

@@ -1,0 +1,176 @@
+//! The simulator's command line; `cargo xtask sim` passes its arguments on.
+//!
+//! The last line of a soak is always `seeds=N simulated_hours=H times_real=X violations=V`, and the exit code says
+//! whether V is zero: a simulator that ends early with a success is the failure that nobody would notice.
+
+use std::process::ExitCode;
+
+use holdfast_core::planted::Planted;
+use holdfast_sim::checkers::Violation;
+use holdfast_sim::coverage::Reached;
+use holdfast_sim::hunt::{Catch, hunt, soak};
+use holdfast_sim::run::{Options, Report, run};
+use holdfast_sim::trace::Detail;
+
+const USAGE: &str = "\
+usage: cargo xtask sim --seeds N [--from S] [--jobs J]   run N seeds
+       cargo xtask sim --seed S [--trace] [--planted-fault NAME]      replay one seed
+       cargo xtask sim --planted [--from S] [--only NAME] [--both]    every planted fault must be noticed;
+                                                                      --both: also by what clients see";
+
+/// Within so many seeds every planted fault must be noticed.
+const PLANTED_SEEDS_MAX: u64 = 1_000;
+
+/// From so many seeds on, everything that is counted must have been reached.
+const COVERAGE_SEEDS_MIN: u64 = 500;
+
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn flag(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        let at = self.0.iter().position(|argument| argument == name)?;
+        self.0.get(at + 1).map(String::as_str)
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, String> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|_| format!("{name} wants a number, not `{text}`")),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments(std::env::args().skip(1).collect());
+    // A panic is reported with its seed; the default message would only hide that.
+    std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
+    match act(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("{message}\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn act(arguments: &Arguments) -> Result<bool, String> {
+    let from = arguments.number("--from")?.unwrap_or(0);
+    if arguments.flag("--planted") {
+        return Ok(planted(from, arguments.value("--only"), arguments.flag("--both")));
+    }
+    if let Some(seed) = arguments.number("--seed")? {
+        return replay(arguments, seed);
+    }
+    match arguments.number("--seeds")? {
+        Some(count) => seeds(arguments, from, count),
+        None => Err("say what to run".to_owned()),
+    }
+}
+
+fn seeds(arguments: &Arguments, from: u64, count: u64) -> Result<bool, String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.number("--jobs")?.map_or(cores, |jobs| jobs as usize);
+    let soak = soak(from, count, jobs, Options::default(), &|report| {
+        if !report.violations.is_empty() {
+            tell(report);
+        }
+    });
+    println!("What was reached, over all seeds ({} events):", soak.events);
+    print!("{}", soak.coverage.table());
+    let unreached: Vec<Reached> = Reached::ALL
+        .into_iter()
+        .filter(|what| soak.coverage.count(*what) == 0)
+        .collect();
+    let blind = count >= COVERAGE_SEEDS_MIN && !unreached.is_empty();
+    if blind {
+        println!("never reached, so nothing was checked there: {unreached:?}");
+    }
+    for report in &soak.failures {
+        println!("violated: cargo xtask sim --seed {} --trace", report.seed);
+    }
+    println!(
+        "seeds={} simulated_hours={:.1} times_real={:.0} violations={}",
+        soak.seeds,
+        soak.simulated_us as f64 / 3.6e9,
+        soak.times_real(),
+        soak.violations
+    );
+    Ok(soak.violations == 0 && soak.seeds == count && !blind)
+}
+
+fn replay(arguments: &Arguments, seed: u64) -> Result<bool, String> {
+    let planted = match arguments.value("--planted-fault") {
+        None => None,
+        Some(name) => Some(fault(name)?),
+    };
+    let detail = if arguments.flag("--trace") {
+        Detail::Print
+    } else {
+        Detail::Hash
+    };
+    let options = Options {
+        planted,
+        detail,
+        ..Options::default()
+    };
+    let report = run(seed, options);
+    tell(&report);
+    print!("{}", report.coverage.table());
+    println!("trace hash {:016x}", report.hash);
+    println!(
+        "seeds=1 simulated_hours={:.3} times_real=0 violations={}",
+        report.simulated_us as f64 / 3.6e9,
+        u64::from(!report.violations.is_empty())
+    );
+    Ok(report.violations.is_empty())
+}
+
+fn fault(name: &str) -> Result<Planted, String> {
+    let known = Planted::ALL.into_iter().find(|fault| format!("{fault:?}") == name);
+    known.ok_or_else(|| format!("there is no planted fault `{name}`; there are {:?}", Planted::ALL))
+}
+
+fn planted(from: u64, only: Option<&str>, both: bool) -> bool {
+    let mut all_caught = true;
+    for fault in Planted::ALL {
+        if only.is_some_and(|only| format!("{fault:?}") != only) {
+            continue;
+        }
+        let caught = hunt(fault, from, PLANTED_SEEDS_MAX, both);
+        let tell = |catch: Option<Catch>| match catch {
+            Some(catch) => format!(
+                "after {:>4} seeds ({:?}, seed {})",
+                catch.after, catch.promise, catch.seed
+            ),
+            None => "NOT NOTICED".to_owned(),
+        };
+        println!("{:<22} {}", format!("{fault:?}"), tell(caught.by_any));
+        if both || caught.by_clients.is_some() {
+            println!("{:<22}   by what clients see {}", "", tell(caught.by_clients));
+        }
+        all_caught &= caught.by_any.is_some();
+    }
+    all_caught
+}
+
+fn tell(report: &Report) {
+    for Violation { promise, at_us, what } in &report.violations {
+        println!(
+            "seed {}: {promise:?} at {}.{:06} s: {what}",
+            report.seed,
+            at_us / 1_000_000,
+            at_us % 1_000_000
+        );
+    }
+    if !report.violations.is_empty() {
+        println!("replay: cargo xtask sim --seed {} --trace", report.seed);
+    }
+}

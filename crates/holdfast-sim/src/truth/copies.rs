@@ -1,0 +1,45 @@
+//! What each disk would still hold after a power cut: the context of every key's copy as of the last completed sync.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use holdfast_core::context::Context;
+use holdfast_core::ids::Dot;
+use holdfast_core::storage::WriteSeq;
+
+use super::KeyIx;
+
+/// One node's copies.
+#[derive(Clone, Debug, Default)]
+pub struct Copies {
+    durable: BTreeMap<KeyIx, Context>,
+    pending: VecDeque<(WriteSeq, KeyIx, Context)>,
+}
+
+impl Copies {
+    /// A row was written, not yet synced.
+    pub fn written(&mut self, seq: WriteSeq, key: KeyIx, context: Context) {
+        self.pending.push_back((seq, key, context));
+    }
+
+    /// Everything up to a batch is durable.
+    pub fn synced(&mut self, seq: WriteSeq) {
+        while let Some((written, _, _)) = self.pending.front()
+            && *written <= seq
+            && let Some((_, key, context)) = self.pending.pop_front()
+        {
+            self.durable.insert(key, context);
+        }
+    }
+
+    /// The process is gone; what was written up to `kept` is on disk.
+    pub fn crashed(&mut self, kept: WriteSeq) {
+        self.synced(kept);
+        self.pending.clear();
+    }
+
+    /// Whether a power cut now would leave a copy that covers a dot.
+    #[must_use]
+    pub fn holds(&self, key: KeyIx, dot: Dot) -> bool {
+        self.durable.get(&key).is_some_and(|context| context.covers(dot))
+    }
+}

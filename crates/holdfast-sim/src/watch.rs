@@ -1,0 +1,192 @@
+//! The one who watches: sees every step of every node and every answer to every client, and asks the checkers.
+
+use std::collections::BTreeSet;
+
+use holdfast_core::context::Context;
+use holdfast_core::ids::{ActorId, Dot, RequestId};
+use holdfast_core::message::{Envelope, Message};
+use holdfast_core::node::Input;
+use holdfast_core::request::Request;
+use holdfast_core::storage::Space;
+use holdfast_core::wire::record::decode_row;
+
+use crate::checkers::{Promise, Violation, contexts, dots, lives, retries};
+use crate::coverage::{Coverage, Reached};
+use crate::trace::Trace;
+use crate::truth::{KeyIx, NodeIx, Truth, WriteIx};
+use crate::world::RowChange;
+
+/// More than this many violations of one seed are not told apart; the first ones matter.
+const VIOLATIONS_MAX: usize = 24;
+
+/// What made a node take a step, as far as checkers care.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// A client, or a node on its behalf, asked for this write.
+    Asked(RequestId),
+    /// Anything else.
+    Other,
+}
+
+impl Cause {
+    /// Of an input.
+    #[must_use]
+    pub fn of(input: &Input) -> Self {
+        let request = match input {
+            Input::Client(_, request) => request,
+            Input::Peer(
+                _,
+                Envelope {
+                    message: Message::Forward { request, .. },
+                    ..
+                },
+            ) => request,
+            _ => return Self::Other,
+        };
+        match request.what {
+            Request::Put(_) | Request::Upload(_) => Self::Asked(request.request),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Truth, counts, trace, and what was found wrong.
+#[derive(Debug)]
+pub struct Watch {
+    /// What really happened.
+    pub truth: Truth,
+    /// What was reached.
+    pub coverage: Coverage,
+    /// What happened, in lines.
+    pub trace: Trace,
+    /// What was found wrong.
+    pub violations: Vec<Violation>,
+    /// Hand-overs of writes that were seen, to tell the second from the first.
+    pub forwards: BTreeSet<(usize, RequestId)>,
+}
+
+impl Watch {
+    /// Watches so many nodes.
+    #[must_use]
+    pub fn new(nodes: usize, trace: Trace) -> Self {
+        Self {
+            truth: Truth::new(nodes),
+            coverage: Coverage::default(),
+            trace,
+            violations: Vec::new(),
+            forwards: BTreeSet::new(),
+        }
+    }
+
+    /// Notes a broken promise.
+    pub fn violated(&mut self, now_us: u64, promise: Promise, what: String) {
+        self.trace.line(now_us, || format!("VIOLATION {promise:?}: {what}"));
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation {
+                promise,
+                at_us: now_us,
+                what,
+            });
+        }
+    }
+
+    /// Notes what a checker found, if anything.
+    pub fn judge(&mut self, now_us: u64, promise: Promise, found: Option<String>) {
+        if let Some(what) = found {
+            self.violated(now_us, promise, what);
+        }
+    }
+
+    /// A node wrote a row.
+    pub fn row_written(&mut self, now_us: u64, node: NodeIx, actor: ActorId, cause: Cause, change: &RowChange) {
+        let Some(key) = self.truth.key_of_row(&change.key) else {
+            let what = format!("n{} wrote a row that no client asked for: {:02x?}", node.0, change.key);
+            return self.violated(now_us, Promise::OneDotOneValue, what);
+        };
+        let before = change.before.as_ref().and_then(|row| decode_row(row).ok());
+        if change.space == Space::Hints && change.after.is_none() {
+            // All homes it was owed to have confirmed it.
+            self.coverage.reach(Reached::HintsSettled);
+            return self.truth.copies[node.0].written(change.seq, key, Context::new());
+        }
+        let Some(Ok((local, after))) = change.after.as_ref().map(decode_row) else {
+            let what = format!(
+                "n{} removed or garbled its row of {:?}",
+                node.0,
+                self.truth.of(key).place.key
+            );
+            return self.violated(now_us, Promise::AckedKept, what);
+        };
+        let before = before.map(|(_, record)| record);
+        if change.space == Space::Hints {
+            let what = match &before {
+                None => Reached::HintsStored,
+                Some(before) if *before == after => Reached::HintsStruckOff,
+                Some(_) => Reached::HintsChanged,
+            };
+            self.coverage.reach(what);
+        }
+        for version in after.versions() {
+            if before.as_ref().is_some_and(|before| before.find(version.dot).is_some()) {
+                continue;
+            }
+            if self.truth.of(key).by_dot.contains_key(&version.dot) {
+                let found = dots::check_version(&self.truth, key, version);
+                self.judge(now_us, Promise::OneDotOneValue, found);
+                continue;
+            }
+            let found = dots::check_new(&mut self.truth, key, version, actor, node);
+            self.judge(now_us, Promise::OneDotOneValue, found);
+            let found = lives::check_issue(&self.truth, key, before.as_ref(), version.dot);
+            self.judge(now_us, Promise::LifeCovers, found);
+            let Some(write) = self.truth.write_of(version.request) else {
+                continue;
+            };
+            let found = retries::check_issue(&self.truth, key, before.as_ref(), version, cause);
+            self.judge(now_us, Promise::OneWriteOneVersion, found);
+            if change.space == Space::Hints {
+                self.coverage.reach(Reached::StandInCoordinated);
+            }
+            self.count_issue(now_us, key, write, version.dot, cause);
+            self.truth.issue(key, write, version.dot, version.content.clone());
+            self.trace.line(now_us, || {
+                format!(
+                    "n{} issues {} of {:?} for {} (life {})",
+                    node.0,
+                    dots::name(version.dot),
+                    cause,
+                    version.request,
+                    local.life
+                )
+            });
+        }
+        let found = contexts::check_copy(&self.truth, key, &after);
+        self.judge(now_us, Promise::HonestContexts, found);
+        if after.sibling_count() > 1 {
+            self.coverage.reach(Reached::Siblings);
+        }
+        self.truth.copies[node.0].written(change.seq, key, after.context().clone());
+    }
+
+    fn count_issue(&mut self, now_us: u64, key: KeyIx, write: WriteIx, dot: Dot, cause: Cause) {
+        let truth = self.truth.of(key);
+        let earlier = self.truth.write(write).dots.last().map(|index| truth.dots[index.0].dot);
+        if cause == Cause::Other && earlier.is_some_and(|earlier| earlier.actor == dot.actor) {
+            self.coverage.reach(Reached::SecondRound);
+        }
+        let of_write = self.truth.write(write);
+        let acked_us = of_write.acked.as_ref().map(|acked| acked.at_us);
+        let is_later = |other: &WriteIx| Some(self.truth.write(*other).invoked_us) > acked_us;
+        if acked_us.is_some() && truth.acked.iter().any(is_later) {
+            self.coverage.reach(Reached::DoubleEffects);
+            let request = of_write.request;
+            self.trace.line(now_us, || {
+                format!("DOUBLE EFFECT of {request} by {cause:?}, acknowledged at {acked_us:?}")
+            });
+        }
+        let mut lives = truth.issued.keys().filter(|(actor, _)| *actor == dot.actor);
+        if !truth.issued.contains_key(&(dot.actor, dot.life)) && lives.next().is_some() {
+            self.coverage.reach(Reached::LifeRenewed);
+        }
+    }
+}

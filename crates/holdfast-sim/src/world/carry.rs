@@ -1,0 +1,344 @@
+//! Carrying things: messages between nodes, answers to clients, syncs and chunk operations of disks, timers.
+
+use holdfast_core::ids::NodeId;
+use holdfast_core::message::{Envelope, Message, ShardRows, WalkEnd, WritePurpose};
+use holdfast_core::node::{ClientToken, Effect, Input};
+use holdfast_core::request::{Answer, ClientRequest, PutOutcome, Request};
+use holdfast_core::storage::{ChunkToken, Space, Storage, WriteSeq};
+use holdfast_core::wire::record::decode_row;
+use holdfast_store::memory::{ChunkFault, Event as StoreEvent};
+
+use super::{ClientEvent, Event, Process, World};
+use crate::checkers::{Promise, dots, durable};
+use crate::coverage::Reached;
+use crate::describe;
+use crate::truth::NodeIx;
+use crate::watch::{Cause, Watch};
+
+/// The slowest disk takes this long: slower than every patience, but over when the cluster must be well again.
+const DISK_US_MAX: u64 = 8_000_000;
+
+impl World {
+    /// Everything that follows from a step of a node.
+    pub(super) fn after_step(&mut self, watch: &mut Watch, member: usize, cause: Cause, effects: Vec<Effect>) {
+        let of = &mut self.members[member];
+        let (Process::Up(node) | Process::Starting(node, _) | Process::Stopping(node, _)) = &of.process else {
+            return;
+        };
+        let actor = node.actor();
+        for change in of.disk.take_changes() {
+            watch.row_written(self.now_us, NodeIx(member), actor, cause, &change);
+        }
+        for effect in effects {
+            match effect {
+                Effect::Send(to, envelope) => self.send(watch, member, to, envelope),
+                Effect::Answer(token, answer) => self.answer(watch, member, token, answer),
+                Effect::Datagram(to, bytes) => self.send_datagram(watch, member, to, &bytes),
+                Effect::Event(event) => self.note_event(watch, member, event),
+                // The registry is asked for at the end, and compared with the disk.
+                Effect::RegistryChanged(_) => {}
+            }
+        }
+        self.plan_disk(member);
+        self.plan_timer(member);
+        self.plan_gossip(member);
+    }
+
+    fn plan_disk(&mut self, member: usize) {
+        let of = &mut self.members[member];
+        let incarnation = of.incarnation;
+        for token in of.disk.take_chunk_operations() {
+            let latency_us = self.plan.sync_us / 2 + self.rng.below(self.plan.sync_us * of.slowness);
+            let latency_us = latency_us.min(DISK_US_MAX);
+            self.queue.push(
+                self.now_us + latency_us,
+                Event::ChunkDone {
+                    member,
+                    incarnation,
+                    token,
+                },
+            );
+        }
+        let seq = of.disk.last_write();
+        if !of.syncing && seq > of.disk.store.last_synced() {
+            of.syncing = true;
+            let mut latency_us = (self.plan.sync_us + self.rng.below(self.plan.sync_us)) * of.slowness;
+            if of.doomed_us.is_some() {
+                // The last sync of a machine about to lose power takes long, so that more than one batch hangs on it.
+                latency_us *= 1 + self.rng.below(100);
+            }
+            let latency_us = latency_us.min(DISK_US_MAX);
+            let at_us = self.now_us + latency_us;
+            self.queue.push(
+                at_us,
+                Event::SyncDone {
+                    member,
+                    incarnation,
+                    seq,
+                },
+            );
+            if of.doomed_us.is_some() {
+                // What was written has perhaps been sent, and is not yet on disk.
+                let fails_us = self.now_us + self.rng.below(latency_us);
+                self.queue.push(fails_us, Event::PowerFails { member, incarnation });
+            }
+        }
+    }
+
+    fn plan_timer(&mut self, member: usize) {
+        let of = &mut self.members[member];
+        let Process::Up(node) = &of.process else { return };
+        let Some(wanted_us) = node.next_operation_us() else {
+            return;
+        };
+        let planned_us = of.clock.true_us_of(wanted_us).max(self.now_us + 1);
+        if of.timer_at_us.is_none_or(|at_us| planned_us < at_us) {
+            of.timer_at_us = Some(planned_us);
+            let incarnation = of.incarnation;
+            self.queue.push(
+                planned_us,
+                Event::Timer {
+                    member,
+                    planned_us,
+                    incarnation,
+                },
+            );
+        }
+    }
+
+    pub(super) fn timer(&mut self, watch: &mut Watch, member: usize, planned_us: u64, incarnation: u32) {
+        let of = &mut self.members[member];
+        if of.incarnation != incarnation || of.timer_at_us != Some(planned_us) {
+            return;
+        }
+        of.timer_at_us = None;
+        let now = of.clock.read(self.now_us);
+        let Process::Up(node) = &of.process else { return };
+        if node
+            .next_operation_us()
+            .is_some_and(|wanted_us| wanted_us <= now.mono_us)
+        {
+            self.feed(watch, member, Input::Timer);
+        } else {
+            self.plan_timer(member);
+        }
+    }
+
+    pub(super) fn sync_done(&mut self, watch: &mut Watch, member: usize, incarnation: u32, seq: WriteSeq) {
+        let of = &mut self.members[member];
+        if of.incarnation != incarnation {
+            return;
+        }
+        of.syncing = false;
+        let Some(synced) = of.disk.store.sync_up_to(seq) else {
+            return;
+        };
+        watch.truth.copies[member].synced(synced);
+        watch.trace.mix([self.now_us, member as u64, 1, synced.0]);
+        match &of.process {
+            Process::Up(_) => self.feed(watch, member, Input::Synced(synced)),
+            Process::Starting(_, until) if synced >= *until => self.serve(watch, member, synced),
+            Process::Stopping(_, until) if synced >= *until => self.stopped(watch, member),
+            _ => {}
+        }
+        self.plan_disk(member);
+    }
+
+    pub(super) fn chunk_done(&mut self, watch: &mut Watch, member: usize, incarnation: u32, token: ChunkToken) {
+        let of = &mut self.members[member];
+        if of.incarnation != incarnation {
+            return;
+        }
+        let fails = self.rng.per_mille(of.chunk_errors);
+        let fault = if fails { ChunkFault::Io } else { ChunkFault::None };
+        match of.disk.store.complete_chunk_op(token, fault) {
+            Some(StoreEvent::ChunkWritten(token, result)) => {
+                self.feed(watch, member, Input::ChunkWritten(token, result));
+            }
+            Some(StoreEvent::ChunkRead(token, result)) => self.feed(watch, member, Input::ChunkRead(token, result)),
+            Some(StoreEvent::Synced(_)) | None => {}
+        }
+    }
+
+    fn send(&mut self, watch: &mut Watch, from: usize, to: NodeId, envelope: Envelope) {
+        let Some(to) = self.ids.iter().position(|id| *id == to) else {
+            return;
+        };
+        let found = dots::check_message(&watch.truth, &envelope);
+        watch.judge(self.now_us, Promise::OneDotOneValue, found);
+        note_sent(watch, from, &envelope);
+        let fate = self.network.send(&mut self.rng, self.now_us, from, to);
+        watch.trace.line(self.now_us, || {
+            let fate = match fate.arrival_us {
+                None => "LOST".to_owned(),
+                Some(at_us) => format!("+{} us", at_us - self.now_us),
+            };
+            format!("n{from} -> n{to} {fate}: {}", describe::envelope(&envelope))
+        });
+        let envelope = if self.uses_wire {
+            describe::through_wire(watch, self.now_us, envelope)
+        } else {
+            envelope
+        };
+        let to_incarnation = self.members[to].incarnation;
+        if fate.late {
+            watch.coverage.reach(Reached::MessagesLate);
+        }
+        if let Some(at_us) = fate.again_us {
+            watch.coverage.reach(Reached::MessagesDoubled);
+            let envelope = Box::new(envelope.clone());
+            self.queue.push(
+                at_us,
+                Event::Deliver {
+                    from,
+                    to,
+                    to_incarnation,
+                    envelope,
+                },
+            );
+        }
+        match fate.arrival_us {
+            None => watch.coverage.reach(Reached::MessagesLost),
+            Some(at_us) => {
+                let envelope = Box::new(envelope);
+                self.queue.push(
+                    at_us,
+                    Event::Deliver {
+                        from,
+                        to,
+                        to_incarnation,
+                        envelope,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        watch: &mut Watch,
+        from: usize,
+        to: usize,
+        to_incarnation: u32,
+        envelope: Envelope,
+    ) {
+        let of = &self.members[to];
+        let same_session = of.incarnation == to_incarnation;
+        if !of.is_up() || !same_session || self.network.is_cut(from, to) {
+            watch.coverage.reach(Reached::MessagesLost);
+            return;
+        }
+        watch
+            .trace
+            .mix([self.now_us, from as u64, to as u64, describe::kind(&envelope.message)]);
+        watch.trace.line(self.now_us, || {
+            format!("n{to} <- n{from}: {}", describe::envelope(&envelope))
+        });
+        let sender = self.ids[from];
+        self.feed(watch, to, Input::Peer(sender, envelope));
+    }
+
+    fn answer(&mut self, watch: &mut Watch, member: usize, token: ClientToken, answer: Answer) {
+        let in_flight = self.in_flight.remove(&token);
+        if let Answer::Put(outcome) = &answer
+            && let Some((write, w)) = in_flight.and_then(|at| at.write)
+        {
+            self.check_ack(watch, write, w, outcome);
+        }
+        watch.trace.mix([self.now_us, member as u64, 2, token.0]);
+        watch.trace.line(self.now_us, || {
+            format!("n{member} answers {}: {}", token.0, describe::answer(&answer))
+        });
+        if self.rng.per_mille(self.lost_answers) {
+            return;
+        }
+        let at_us = self.now_us + self.rng.between(50, 500);
+        self.queue
+            .push(at_us, Event::Client(ClientEvent::Answer(token, Box::new(answer))));
+    }
+
+    fn check_ack(&self, watch: &mut Watch, write: crate::truth::WriteIx, w: u8, outcome: &PutOutcome) {
+        let key = watch.truth.write(write).key;
+        let found = durable::check_ack(&watch.truth, key, outcome, w, &self.ids);
+        watch.judge(self.now_us, Promise::SyncedAcks, found);
+    }
+}
+
+/// Counts what an input shows.
+pub(super) fn note_input(world: &World, watch: &mut Watch, member: usize, input: &Input) {
+    watch.trace.line(world.now_us, || match input {
+        Input::Peer(..) | Input::Datagram(..) | Input::Synced(_) | Input::Timer => {
+            format!("n{member} takes {}", describe::input_kind(input))
+        }
+        _ => format!("n{member} takes {}", describe::input(input)),
+    });
+    let request = match input {
+        Input::Client(_, request) => request,
+        Input::Peer(_, envelope) => match &envelope.message {
+            Message::Forward { request, .. } => request,
+            Message::CompareReply { result: Ok(result), .. } => {
+                let reached = if result.is_some() {
+                    Reached::ComparisonDiffered
+                } else {
+                    Reached::ComparisonEqual
+                };
+                return watch.coverage.reach(reached);
+            }
+            Message::ListReply { result: Ok(shards), .. } => {
+                let cut = |shard: &&ShardRows| {
+                    matches!(
+                        shard,
+                        ShardRows::Rows {
+                            end: WalkEnd::Cut(_),
+                            ..
+                        }
+                    )
+                };
+                return watch
+                    .coverage
+                    .add(Reached::ListReplyCut, shards.iter().filter(cut).count() as u64);
+            }
+            _ => return,
+        },
+        _ => return,
+    };
+    note_request(world, watch, member, request);
+}
+
+fn note_request(world: &World, watch: &mut Watch, member: usize, request: &ClientRequest) {
+    let Request::Put(_) = &request.what else { return };
+    let Some(write) = watch.truth.write_of(request.request) else {
+        return;
+    };
+    if watch.truth.write(write).dots.is_empty() {
+        return;
+    }
+    let row = watch.truth.of(watch.truth.write(write).key).place.row_key();
+    let row = world.members[member].disk.get(Space::Rows, &row).ok().flatten();
+    let record = row.and_then(|row| decode_row(row).ok());
+    if record.is_some_and(|(_, record)| record.find_request(request.request).is_some()) {
+        watch.coverage.reach(Reached::RetryRecognised);
+    }
+}
+
+/// Counts what a message shows.
+fn note_sent(watch: &mut Watch, from: usize, envelope: &Envelope) {
+    match &envelope.message {
+        Message::Write(write) if write.purpose == WritePurpose::Repair => watch.coverage.reach(Reached::RepairSent),
+        Message::WriteChunk { stands_for, .. } if !stands_for.is_empty() => {
+            watch.coverage.reach(Reached::ChunksHandedOff);
+        }
+        Message::Forward { request, .. } => {
+            watch.coverage.reach(Reached::Forwarded);
+            if watch.forwards.insert((from, request.request)) {
+                return;
+            }
+            watch.coverage.reach(Reached::ForwardRetried);
+            // The home tried first may still take it, after a freeze for example: an attempt without a certain answer.
+            if let Some(write) = watch.truth.write_of(request.request) {
+                watch.truth.abandon(write);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,59 @@
+//! What the simulator has found in the nodes, each with its story. The seed is one that showed it when it was found; a
+//! change of the workload gives the seed another story, which does no harm: the story is for the reader, the run is kept
+//! because it costs little.
+
+use crate::must_hold;
+
+/// Every start began its tick bound 20 s above the last one, used or not. After four restarts within a minute a node's
+/// ticks lay more than 60 s ahead, and every other node refused its writes (rule S4). Bounds now go ahead of the clock
+/// only, and creep where they are ahead of it already.
+#[test]
+fn restarts_do_not_push_ticks_into_the_future() {
+    must_hold(12);
+    must_hold(25);
+}
+
+/// A retried `Create` gave the same upload two times of creation, and homes kept whichever came first: merging upload
+/// rows did not commute, and homes differed for ever.
+#[test]
+fn upload_rows_merge_the_same_on_every_home() {
+    must_hold(27);
+    must_hold(36);
+}
+
+/// A forwarder handed a write to a second home after the first fell silent, and passed on the second's *nothing changed*
+/// although the first had written it.
+#[test]
+fn a_write_handed_over_twice_is_not_said_to_have_changed_nothing() {
+    must_hold(7);
+    must_hold(157);
+}
+
+/// A hand-over that was delivered twice was executed twice: the second execution put a write back above those that had
+/// replaced it. Nodes now remember for a while what was replaced.
+#[test]
+fn a_write_delivered_again_does_not_come_back_above_later_ones() {
+    must_hold(22);
+    must_hold(38);
+}
+
+/// The first round of a blind write ended late, after its version had been replaced; its second round then covered what
+/// had replaced it.
+#[test]
+fn a_second_round_is_not_run_for_a_version_that_is_gone() {
+    must_hold(14);
+}
+
+/// The first remedy for the two above took versions back. A blind write has already dropped what it replaced from the
+/// coordinator's copy, so taking it back left a context without any version, which then emptied the other homes.
+#[test]
+fn what_was_replaced_in_one_copy_is_not_taken_back() {
+    must_hold(1002);
+}
+
+/// A retry that proved to have been replaced was answered with everything its coordinator knew as context: whoever wrote
+/// with that context would silently have replaced writes that he had never seen.
+#[test]
+fn an_answer_shows_only_what_its_write_left() {
+    must_hold(1001);
+}

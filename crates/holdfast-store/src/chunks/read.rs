@@ -1,0 +1,185 @@
+//! Threads that read chunks: look the chunk up, read the blocks that the range touches, check them, hand them over.
+//!
+//! A lookup may wait for the disk as well, so it happens here and not in the caller, who holds the node's lock.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use holdfast_core::ids::{ChunkId, Partition};
+use holdfast_core::storage::{ChunkToken, ReadError};
+use tracing::{error, warn};
+
+use super::{BLOCK_BYTES, Located, SegmentFiles, block_checksum, index};
+use crate::completions::Completions;
+use crate::rows::{RowStore, Table};
+
+/// A read that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadJob {
+    pub token: ChunkToken,
+    pub partition: Partition,
+    pub id: ChunkId,
+    pub from: u32,
+    pub length: u32,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: VecDeque<ReadJob>,
+    /// Refused before they were tried; reported by a thread, because the caller must not be called back.
+    refused: VecDeque<ChunkToken>,
+    sleeping: usize,
+    stopping: bool,
+}
+
+/// Shared between whoever reads chunks and the threads that do it.
+pub(crate) struct Reader {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    queue_count_max: usize,
+    files: Arc<SegmentFiles>,
+    rows: Arc<RowStore>,
+    completions: Arc<dyn Completions>,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        queue_count_max: usize,
+        files: Arc<SegmentFiles>,
+        rows: Arc<RowStore>,
+        completions: Arc<dyn Completions>,
+    ) -> Self {
+        Self {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            queue_count_max,
+            files,
+            rows,
+            completions,
+        }
+    }
+
+    /// Hands a read over. Never blocks for the disk.
+    pub(crate) fn push(&self, job: ReadJob) {
+        let mut queue = self.queue();
+        if queue.jobs.len() >= self.queue_count_max {
+            queue.refused.push_back(job.token);
+        } else {
+            queue.jobs.push_back(job);
+        }
+        if queue.sleeping > 0 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Lets the threads end; reads that have not begun are forgotten, as by a crash.
+    pub(crate) fn stop(&self) {
+        let mut queue = self.queue();
+        queue.stopping = true;
+        queue.jobs.clear();
+        self.wake.notify_all();
+    }
+
+    /// A thread's whole life.
+    pub(crate) fn run(&self) {
+        while let Some(work) = self.take() {
+            match work {
+                Ok(job) => {
+                    let result = read(&self.rows, &self.files, &job);
+                    self.completions.chunk_read(job.token, result);
+                }
+                Err(refused) => {
+                    warn!(
+                        queue_count_max = self.queue_count_max,
+                        "too many chunk reads wait for the disk: one refused"
+                    );
+                    self.completions.chunk_read(refused, Err(ReadError::Io));
+                }
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Result<ReadJob, ChunkToken>> {
+        let mut queue = self.queue();
+        loop {
+            if queue.stopping {
+                return None;
+            }
+            if let Some(token) = queue.refused.pop_front() {
+                return Some(Err(token));
+            }
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(Ok(job));
+            }
+            queue.sleeping += 1;
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.sleeping -= 1;
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Two queues and two flags: usable wherever a panic came between.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(rows: &RowStore, files: &SegmentFiles, job: &ReadJob) -> Result<Option<Bytes>, ReadError> {
+    let Some(located) = locate(rows, job.partition, job.id)? else {
+        return Ok(None);
+    };
+    read_range(files, &located, job.from, job.length).map(Some)
+}
+
+/// Whether a chunk is there and undamaged, all of it. Reads it: only asked when a chunk is written again, which is rare
+/// and then worth knowing, because writing it again is how a damaged chunk is repaired.
+pub(super) fn is_whole(rows: &RowStore, files: &SegmentFiles, partition: Partition, id: ChunkId) -> bool {
+    match locate(rows, partition, id) {
+        Ok(Some(located)) => read_range(files, &located, 0, located.header.length).is_ok(),
+        Ok(None) | Err(_) => false,
+    }
+}
+
+/// The index entry of a chunk.
+pub(super) fn locate(rows: &RowStore, partition: Partition, id: ChunkId) -> Result<Option<Located>, ReadError> {
+    let key = index::entry_key(partition, id);
+    let Some(value) = rows.get(Table::Chunks, &key)? else {
+        return Ok(None);
+    };
+    index::decode_entry(&key, &value).map(Some).ok_or(ReadError::Corrupt)
+}
+
+/// Reads and checks a range of a chunk, cut short at its end.
+pub(super) fn read_range(files: &SegmentFiles, located: &Located, from: u32, length: u32) -> Result<Bytes, ReadError> {
+    let end = located.header.length as usize;
+    let from = (from as usize).min(end);
+    let to = from.saturating_add(length as usize).min(end);
+    if from == to {
+        return Ok(Bytes::new());
+    }
+    let first_block = from / BLOCK_BYTES;
+    let read_from = first_block * BLOCK_BYTES;
+    let read_to = to.next_multiple_of(BLOCK_BYTES).min(end);
+    let mut bytes = vec![0; read_to - read_from];
+    let place = located.body_offset() + read_from as u64;
+    let result = files
+        .get(located.segment)
+        .and_then(|file| file.read_exact_at(&mut bytes, place));
+    if let Err(error) = result {
+        error!(segment = located.segment.0, place, %error, "a chunk cannot be read");
+        return Err(match error.kind() {
+            // The index says that these bytes were durable: a file that is missing or too short has been damaged.
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => ReadError::Corrupt,
+            _ => ReadError::Io,
+        });
+    }
+    for (block, expected) in bytes.chunks(BLOCK_BYTES).zip(located.blocks.iter().skip(first_block)) {
+        if block_checksum(block) != *expected {
+            error!(segment = located.segment.0, place, id = ?located.header.id, "a chunk's checksum does not match");
+            return Err(ReadError::Corrupt);
+        }
+    }
+    Ok(Bytes::from(bytes).slice(from - read_from..to - read_from))
+}

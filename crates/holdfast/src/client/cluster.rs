@@ -1,0 +1,214 @@
+//! `cluster` and `locate`: who is there, who is up, and where a key lives.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::client::connection::RestArgs;
+use crate::client::place::Remote;
+use crate::client::print::{Printer, table};
+use crate::client::rest::{Rest, list, number, text};
+use crate::failure::{Exit, Failure};
+use crate::quantity::show_bytes;
+
+/// What can be asked of the cluster
+#[derive(Subcommand, Debug)]
+pub enum ClusterVerb {
+    /// Every member: name, zone, state, disk, addresses
+    Members {
+        #[command(flatten)]
+        rest: RestArgs,
+    },
+    /// One sentence; exit code 4 when a node is down that is not in maintenance
+    Status {
+        #[command(flatten)]
+        rest: RestArgs,
+    },
+    /// Say of a node that it is down on purpose, so that nobody is alarmed; --off takes it back
+    Maintenance {
+        /// Name or id of the node
+        node: String,
+        /// It is in service again
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        rest: RestArgs,
+    },
+}
+
+/// Show where a key lives: its place on the ring and its nodes, best first
+#[derive(Args, Debug)]
+pub struct Locate {
+    /// hf://BUCKET/KEY
+    pub place: Remote,
+    #[command(flatten)]
+    pub rest: RestArgs,
+}
+
+/// Runs `cluster …`.
+pub async fn run(verb: ClusterVerb, json: bool) -> Result<(), Failure> {
+    match verb {
+        ClusterVerb::Members { rest } => members(&rest, json).await,
+        ClusterVerb::Status { rest } => status(&rest, json).await,
+        ClusterVerb::Maintenance { node, off, rest } => maintenance(&rest, &node, !off, json).await,
+    }
+}
+
+async fn maintenance(rest: &RestArgs, node: &str, on: bool, json: bool) -> Result<(), Failure> {
+    let rest = Rest::from_args(rest)?;
+    let path = ["cluster", "members", node, "maintenance"];
+    let answer = if on {
+        rest.post(&path, json!({})).await?
+    } else {
+        rest.delete(&path).await?
+    };
+    let mut out = Printer::new(json);
+    let sentence = format!("{node} is {} maintenance.", if on { "in" } else { "no longer in" });
+    out.line(sentence, || answer)?;
+    out.finish()
+}
+
+async fn members(rest: &RestArgs, json: bool) -> Result<(), Failure> {
+    let answer = Rest::from_args(rest)?.get(&["cluster"], &[]).await?;
+    let mut out = Printer::new(json);
+    let mut rows = table(&[
+        "node", "name", "zone", "state", "since", "boot", "disk", "capacity", "address", "s3",
+    ]);
+    for member in list(&answer, "members") {
+        if json {
+            out.line("", || member.clone())?;
+            continue;
+        }
+        let shown = |field| text(member, field).unwrap_or_default().to_owned();
+        let facts = member.get("facts").unwrap_or(&Value::Null);
+        let disk = match number(facts, "disk_total_bytes") {
+            0 => "-".to_owned(),
+            total => format!("{} %", number(facts, "disk_used_bytes").saturating_mul(100) / total),
+        };
+        let capacity = show_bytes(number(member, "capacity_bytes"));
+        rows.add([
+            shown("id"),
+            shown("name"),
+            shown("zone"),
+            state(member),
+            shown("since"),
+            number(facts, "boot").to_string(),
+            disk,
+            capacity,
+            shown("address"),
+            shown("s3"),
+        ]);
+    }
+    if !json {
+        out.line(rows, || Value::Null)?;
+    }
+    out.finish()
+}
+
+async fn status(rest: &RestArgs, json: bool) -> Result<(), Failure> {
+    let answer = Rest::from_args(rest)?.get(&["cluster"], &[]).await?;
+    let members = list(&answer, "members");
+    let down: Vec<&str> = members
+        .iter()
+        .filter(|member| !is_up(member) && !is_in_maintenance(member))
+        .map(|member| text(member, "name").unwrap_or("?"))
+        .collect();
+    let absent = members
+        .iter()
+        .filter(|member| !is_up(member) && is_in_maintenance(member));
+    let absent = absent.count();
+    let mut sentence = match down.as_slice() {
+        [] if members.len() == 1 => "The one node is up.".to_owned(),
+        [] if absent > 0 => format!(
+            "{} of {} nodes up; {absent} in maintenance.",
+            members.len() - absent,
+            members.len()
+        ),
+        [] => format!("All {} nodes up.", members.len()),
+        [one] => format!(
+            "{one} is down; {} of {} nodes up.",
+            members.len() - 1 - absent,
+            members.len()
+        ),
+        more => format!(
+            "{} are down; {} of {} nodes up.",
+            more.join(", "),
+            members.len() - more.len() - absent,
+            members.len()
+        ),
+    };
+    let unsafe_no_sync = answer.get("unsafe_no_sync").and_then(Value::as_bool).unwrap_or(false);
+    if unsafe_no_sync {
+        let node = answer.get("node").and_then(|node| text(node, "name")).unwrap_or("it");
+        sentence.push_str(&format!(
+            " UNSAFE: {node} acknowledges writes before they are on disk (--unsafe-no-sync); a power cut loses them."
+        ));
+    }
+    let mut out = Printer::new(json);
+    out.line(&sentence, || {
+        json!({
+            "nodes": members.len(), "down": down, "maintenance": absent, "status": sentence,
+            "unsafe_no_sync": unsafe_no_sync,
+        })
+    })?;
+    out.finish()?;
+    if down.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        sentence,
+        "start what is down; `holdfast cluster members` has the addresses",
+    )
+    .exit(Exit::Unavailable))
+}
+
+fn is_up(member: &Value) -> bool {
+    member.get("up").and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn is_in_maintenance(member: &Value) -> bool {
+    member.get("maintenance").and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// What to show of a member's state: whoever is not used is down for this node, whatever gossip says.
+fn state(member: &Value) -> String {
+    let state = match (is_up(member), text(member, "state")) {
+        (true, Some(state)) => state,
+        (true, None) => "up",
+        (false, _) => "down",
+    };
+    if is_in_maintenance(member) {
+        format!("{state}, maintenance")
+    } else {
+        state.to_owned()
+    }
+}
+
+/// Runs `locate`.
+pub async fn locate(args: Locate, json: bool) -> Result<(), Failure> {
+    let key = args.place.object()?;
+    let rest = Rest::from_args(&args.rest)?;
+    let answer = rest
+        .get(&["buckets", &args.place.bucket, "locate"], &[("key", key)])
+        .await?;
+    let mut out = Printer::new(json);
+    if json {
+        out.line("", || answer)?;
+        return out.finish();
+    }
+    out.line(
+        format!("position   {}", text(&answer, "position").unwrap_or("?")),
+        || Value::Null,
+    )?;
+    out.line(format!("partition  {}", number(&answer, "partition")), || Value::Null)?;
+    let homes = number(&answer, "homes");
+    for (at, node) in list(&answer, "preference_list").iter().enumerate() {
+        let role = if (at as u64) < homes { "home" } else { "stand-in" };
+        let name = node
+            .as_str()
+            .or_else(|| text(node, "name"))
+            .or_else(|| text(node, "id"))
+            .unwrap_or("?");
+        out.line(format!("{role:9}  {name}"), || Value::Null)?;
+    }
+    out.finish()
+}

@@ -1,0 +1,43 @@
+//! Bodies through the port: the shell's writer and reader in the front ends' shape.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream;
+use holdfast_api::objects::{BodyPurpose, BodyStream, BodyWriter};
+use holdfast_core::bucket::Bucket;
+use holdfast_core::content::{BodyForm, StoredBody};
+use holdfast_core::request::WriteError;
+use holdfast_node::shell::{BodyReader, ChunkedWriter, Shell};
+
+use super::requests::object_key;
+
+struct Writer(ChunkedWriter);
+
+#[async_trait]
+impl BodyWriter for Writer {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), WriteError> {
+        self.0.write(bytes).await
+    }
+
+    async fn finish(self: Box<Self>) -> Result<StoredBody, WriteError> {
+        self.0.finish().await
+    }
+}
+
+pub(super) fn writer(shell: &Shell, bucket: &Bucket, key: &str, purpose: BodyPurpose) -> Box<dyn BodyWriter> {
+    let (settings, owner) = (bucket.settings, object_key(bucket, key));
+    Box::new(Writer(match purpose {
+        BodyPurpose::Object => ChunkedWriter::object(shell, settings, owner),
+        BodyPurpose::Part { .. } => ChunkedWriter::part(shell, settings, owner),
+    }))
+}
+
+pub(super) fn reader(shell: &Shell, bucket: &Bucket, form: BodyForm, row: &Bytes, range: Range<u64>) -> BodyStream {
+    let reader = BodyReader::new(shell, bucket.settings, form, row, range);
+    Box::pin(stream::unfold(reader, |mut reader| async move {
+        let next = reader.next().await?;
+        Some((next, reader))
+    }))
+}
