@@ -29,7 +29,7 @@ use crate::place::Place;
 use crate::planted::Planted;
 use crate::quorum::{Tally, Verdict, Vote};
 use crate::record::{Record, Version};
-use crate::request::{Answer, Put, PutOutcome, PutValue, WantedBodies, WriteFault};
+use crate::request::{Answer, Put, PutOutcome, PutValue, WriteFault};
 use crate::storage::Batch;
 
 /// A put with a stale context may leave at most so many siblings (rule D4).

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::content::ContentView;
 use super::field::Field;
-use super::record::{NOT_SORTED, decode_record, encode_record, read_format, read_version};
+use super::record::{NOT_SORTED, decode_record, encode_record, read_format, read_value};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::content::{Content, Kind};
 use crate::ids::{Dot, RequestId};
@@ -109,12 +109,13 @@ impl EncodedRecord {
         }
         let from = self.bytes.len().checked_sub(self.seen.visible_from_end)?;
         let mut reader = Reader::over_slice(&self.bytes[from..]);
-        let (dot, content) = read_version(&mut reader).ok()?;
+        let dot = Dot::read(&mut reader).ok()?;
+        let content = read_value(&mut reader).ok()?;
         Some(VersionView { dot, content })
     }
 }
 
-/// Reads a record, checks all that decoding it would check, and keeps nothing of it.
+/// Reads a record, checks all that decoding it would check and in the same order, and keeps nothing of it.
 fn skim(from: &mut Reader<'_>) -> Result<Seen, DecodeError> {
     read_format(from)?;
     let context = ContextView::read(from)?;
@@ -122,11 +123,12 @@ fn skim(from: &mut Reader<'_>) -> Result<Seen, DecodeError> {
     let (mut last, mut visible_from_end) = (None, None);
     for _ in 0..count {
         let from_end = from.remaining();
-        let (dot, content) = read_version(from)?;
+        let dot = Dot::read(from)?;
         if last >= Some(dot) || !context.covers(dot) {
             return Err(NOT_SORTED);
         }
         last = Some(dot);
+        let content = read_value(from)?;
         visible_from_end = (content.kind == Kind::Value).then_some(from_end);
     }
     let after = from.remaining();

@@ -143,11 +143,10 @@ pub(super) fn read_format(from: &mut Reader<'_>) -> Result<(), DecodeError> {
     }
 }
 
-/// One version of a record, borrowed.
-pub(super) fn read_version<'a>(from: &mut Reader<'a>) -> Result<(Dot, ContentView<'a>), DecodeError> {
-    let dot = Dot::read(from)?;
+/// What follows the dot of a version: the request, which only the coordinator looks at, and the content, borrowed.
+pub(super) fn read_value<'a>(from: &mut Reader<'a>) -> Result<ContentView<'a>, DecodeError> {
     RequestId::read(from)?;
-    Ok((dot, ContentView::read(from)?))
+    ContentView::read(from)
 }
 
 impl Field for Record {

@@ -5,6 +5,7 @@ use holdfast_core::codec::{DecodeError, Reader, Writer};
 use holdfast_core::content::BodyForm;
 use holdfast_core::message::Message;
 use holdfast_core::wire::context::decode_context;
+use holdfast_core::wire::encoded::EncodedRecord;
 use holdfast_core::wire::limit::{ETAG_BYTES_MAX, HEADER_BYTES_MAX, OBJECT_KEY_BYTES_MAX};
 use holdfast_core::wire::message;
 use holdfast_core::wire::record::{
@@ -109,7 +110,12 @@ fn a_version_outside_its_context_is_refused() {
     let mut bytes = encode_record(&samples::plain_record());
     // The last byte of the tick in the dot.
     bytes[VERSION_AT + 23] += 1;
-    assert_eq!(decode_record(bytes), Err(DecodeError::NotCanonical { what: "record" }));
+    let refused = DecodeError::NotCanonical { what: "record" };
+    assert_eq!(decode_record(&bytes), Err(refused));
+    // The first fault is the one that is told, decoded or not: here the kind of the version is nonsense too.
+    bytes[VERSION_AT + ROOM_AT - 1] = 0xff;
+    assert_eq!(decode_record(&bytes), Err(refused));
+    assert_eq!(EncodedRecord::read_all(bytes.into()).err(), Some(refused));
 }
 
 #[test]
