@@ -14,6 +14,8 @@ use std::time::Instant;
 const NODES: u16 = 3;
 /// Scripts whose story needs more members than a key has homes, and how many.
 const LARGER: &[(&str, u16)] = &[("stand_ins", 5)];
+/// Scripts that wait for what takes hours with the usual settings, and the settings of their nodes.
+const SHORT_WAITS: &[(&str, &[&str])] = &[("forget", &["message_life_ms=2000", "dead_wait_s=1"])];
 /// Clients that frame bodies and checksums in another way over HTTPS; they run a second time, as `NAME-tls`.
 const TLS_TOO: &[&str] = &["aws", "boto3", "rclone", "rest"];
 /// Scripts that want more keys than a Python client could write in a reasonable time.
@@ -100,14 +102,15 @@ fn run_one(binary: &Path, name: &str) -> Outcome {
     let root = process::workspace_root();
     let dir = process::target_dir().join("clients/runs").join(name);
     let script_name = name.trim_end_matches(TLS_SUFFIX);
-    let over_tls = if script_name == name {
-        &[][..]
-    } else {
-        &["--tls".to_owned()]
-    };
+    let mut flags = Vec::new();
+    if script_name != name {
+        flags.push("--tls".to_owned());
+    }
+    let settings = SHORT_WAITS.iter().filter(|(name, _)| *name == script_name);
+    flags.extend(settings.flat_map(|(_, settings)| settings.iter().map(|setting| format!("--set={setting}"))));
     let larger = LARGER.iter().find(|(larger, _)| *larger == script_name);
     let nodes = larger.map_or(NODES, |(_, nodes)| *nodes);
-    let mut cluster = Cluster::start(binary, &dir, nodes, over_tls)?;
+    let mut cluster = Cluster::start(binary, &dir, nodes, &flags)?;
     let work = dir.join("files");
     std::fs::create_dir_all(&work).map_err(Failure::because("cannot make a directory to work in"))?;
     let mut script = command("timeout");

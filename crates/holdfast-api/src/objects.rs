@@ -12,6 +12,7 @@ use futures_core::stream::BoxStream;
 use holdfast_core::bucket::{AccessKey, Bucket, Conflict};
 use holdfast_core::content::{BodyForm, Manifest, StoredBody};
 use holdfast_core::context::Context;
+use holdfast_core::dead::Forgetting;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::NodeFacts;
 use holdfast_core::ids::{NodeId, RequestId, UploadId};
@@ -246,6 +247,8 @@ pub struct ClusterView {
     /// Whether the node answering acknowledges writes before they are on disk: a power cut loses them. It knows this of
     /// itself alone.
     pub unsafe_no_sync: bool,
+    /// Bodies of overwritten and deleted objects that wait to be forgotten, on this node's account.
+    pub forgetting: Forgetting,
 }
 
 /// One member as another sees it.

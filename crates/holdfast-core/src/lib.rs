@@ -15,6 +15,7 @@ pub mod codec;
 pub mod content;
 pub mod context;
 mod coordinate;
+pub mod dead;
 pub mod event;
 pub mod gossip;
 pub mod ids;

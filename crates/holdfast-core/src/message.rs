@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::context::Context;
+use crate::dead::{Collect, Collected};
 use crate::ids::{BucketId, ChunkId, ClusterId, Dot, NodeId, Partition, RequestId};
 use crate::place::Place;
 use crate::record::Record;
@@ -226,6 +227,35 @@ pub enum Message {
         /// `None` when equal.
         result: Result<Option<RangeRows>, Refusal>,
     },
+    /// A collector of dead bodies asks (rule D10).
+    Collect {
+        /// Of the collector.
+        op: OpId,
+        /// What.
+        ask: Collect,
+    },
+    /// The answer.
+    CollectReply {
+        /// Of the collector.
+        op: OpId,
+        /// What was asked, or why not.
+        result: Result<Collected, Refusal>,
+    },
+}
+
+impl Message {
+    /// Whether it carries records, or rows beside them, that its receiver may write: such a message dies (rule G2).
+    #[must_use]
+    pub(crate) const fn carries_records(&self) -> bool {
+        matches!(
+            self,
+            Self::Write(_)
+                | Self::WriteSide { .. }
+                | Self::Forward { .. }
+                | Self::ReadReply { .. }
+                | Self::ReadSideReply { .. }
+        )
+    }
 }
 
 /// A write of one record.

@@ -19,6 +19,10 @@ pub enum Planted {
     HintStruckOffUnseen,
     /// Q1: a stand-in and the home it stands for both count.
     StandInCountsBesideHome,
+    /// D10: a body is dead because this home no longer names it; the others are not asked.
+    DeadUnasked,
+    /// G1: bodies go at once, though somebody may hold hints that name them.
+    GateLeftOut,
     /// F2: a node does not answer what others say of it.
     RefutationLeftOut,
     /// F3: a death is believed because somebody claims it.
@@ -27,7 +31,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
@@ -35,6 +39,8 @@ impl Planted {
         Self::RequestIdIgnored,
         Self::HintStruckOffUnseen,
         Self::StandInCountsBesideHome,
+        Self::DeadUnasked,
+        Self::GateLeftOut,
         Self::RefutationLeftOut,
         Self::HearsayBelieved,
     ];

@@ -327,6 +327,9 @@ pub struct Got {
     pub down: Vec<NodeId>,
     /// Nodes that answered in place of homes that could not be reached: what only those homes know may be missing (Q3).
     pub stand_ins: Vec<NodeId>,
+    /// Nodes that hold hints for other homes of the partition, as gossip says, and did not tell: what only they know is
+    /// missing (rule Q3).
+    pub holders_unheard: Vec<NodeId>,
 }
 
 /// One page of keys.

@@ -35,11 +35,13 @@ pub enum Space {
     HintBodies = 7,
     /// One row per chunk that this node holds for homes that were away: whom it owes.
     ChunkHints = 8,
+    /// One row per body that a version or upload left behind here: its parts, until their chunks are gone (rule D10).
+    Dead = 9,
 }
 
 impl Space {
     /// Every keyspace, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Rows,
         Self::Bodies,
@@ -49,6 +51,7 @@ impl Space {
         Self::Hints,
         Self::HintBodies,
         Self::ChunkHints,
+        Self::Dead,
     ];
 }
 
@@ -155,6 +158,11 @@ pub trait Storage {
     /// `Ok(None)` means that there is no such chunk; a range beyond the end is cut short. Every byte returned has passed
     /// its checksum.
     fn read_chunk(&mut self, token: ChunkToken, partition: Partition, id: ChunkId, from: u32, length: u32);
+
+    /// Removes chunks in the background and gives their space back; `Input::ChunksRemoved` with this token follows. None of
+    /// them can be read from then on, and none comes back once a batch that is written after that is durable. One that is
+    /// not there is no error.
+    fn remove_chunks(&mut self, token: ChunkToken, chunks: Vec<(Partition, ChunkId)>);
 
     /// Headers of up to `count_max` chunks of a partition with ids above `after`, in order of their ids.
     fn chunks(

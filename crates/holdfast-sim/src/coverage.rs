@@ -93,6 +93,8 @@ pub enum Reached {
     SloppyReads,
     /// A chunk was handed off.
     ChunksHandedOff,
+    /// A node was told to remove chunks of dead bodies, and did.
+    ChunksForgotten,
     /// A message was encoded and decoded.
     WireRoundTrips,
     /// Ends of a run compared copy by copy.
@@ -113,7 +115,7 @@ pub enum Reached {
 
 impl Reached {
     /// Everything that is counted.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 52] = [
         Self::Operations,
         Self::Retries,
         Self::Faults,
@@ -157,6 +159,7 @@ impl Reached {
         Self::SloppyAcks,
         Self::SloppyReads,
         Self::ChunksHandedOff,
+        Self::ChunksForgotten,
         Self::WireRoundTrips,
         Self::CopiesCompared,
         Self::Datagrams,

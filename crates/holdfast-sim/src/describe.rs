@@ -50,6 +50,8 @@ pub fn kind(message: &Message) -> u64 {
         Message::CountReply { op, .. } => (18, *op),
         Message::Compare { op, .. } => (19, *op),
         Message::CompareReply { op, .. } => (20, *op),
+        Message::Collect { op, .. } => (21, *op),
+        Message::CollectReply { op, .. } => (22, *op),
     };
     op.0 << 5 | tag
 }
@@ -147,6 +149,7 @@ pub const fn input_kind(input: &Input) -> &'static str {
         Input::Synced(_) => "synced",
         Input::ChunkWritten(..) => "chunk written",
         Input::ChunkRead(..) => "chunk read",
+        Input::ChunksRemoved(..) => "chunks removed",
         Input::Timer => "timer",
     }
 }

@@ -3,7 +3,12 @@
 //! A random subset of the kinds is drawn for each seed, because extra faults can hide a bug: Garage's old layout code
 //! failed under crashes alone in 11 of 20 runs and under crashes with partitions and clocks in none.
 
+use holdfast_core::node::MESSAGE_LIFE_MS;
+
 use crate::rng::{Rng, Stream};
+
+/// The message life of runs that forget.
+const SHORT_LIFE_MS: u64 = 6_000;
 
 /// Kinds of fault.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -147,6 +152,8 @@ pub struct Plan {
     pub clock_offset_ms: u64,
     /// Whether the kernel's identity is unknown to nodes, so that every restart counts as unclean.
     pub kernel_unknown: bool,
+    /// Message life of rule G2, in milliseconds. Where it is short, dead bodies are forgotten within the run.
+    pub message_life_ms: u64,
 }
 
 impl Plan {
@@ -190,7 +197,18 @@ impl Plan {
             sync_us: rng.spread(100, 30_000),
             clock_offset_ms: *rng.pick(&[0, 60, 3_000, 3_000]),
             kernel_unknown: rng.per_mille(150),
+            message_life_ms: if Rng::new(seed, Stream::Forgetting).per_mille(500) {
+                SHORT_LIFE_MS
+            } else {
+                MESSAGE_LIFE_MS
+            },
         }
+    }
+
+    /// Whether what is dead is forgotten within the run.
+    #[must_use]
+    pub const fn forgets(&self) -> bool {
+        self.message_life_ms == SHORT_LIFE_MS
     }
 
     /// Whether a kind of fault may strike.

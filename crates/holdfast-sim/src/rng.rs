@@ -24,6 +24,8 @@ pub enum Stream {
     Workload = 4,
     /// What gossip chooses, and what becomes of its datagrams.
     Gossip = 5,
+    /// Whether the cluster forgets within the run.
+    Forgetting = 6,
 }
 
 impl Rng {

@@ -60,6 +60,8 @@ impl Completions for Waiters {
         self.token(token);
     }
 
+    fn chunks_removed(&self, _: ChunkToken, _: Result<(), ChunkWriteError>) {}
+
     fn failed(&self, failure: StoreFailure) {
         eprintln!("{failure}");
         std::process::exit(1);

@@ -20,6 +20,10 @@ pub trait Completions: Send + Sync {
     /// A chunk read ended. `None`: this disk holds no such chunk. Empty: the range lies beyond the chunk's end.
     fn chunk_read(&self, token: ChunkToken, result: Result<Option<Bytes>, ReadError>);
 
+    /// A removal of chunks ended. On `Ok` none of them can be read, and none comes back once a batch that is written
+    /// after this is durable; on `Err` some may be left.
+    fn chunks_removed(&self, token: ChunkToken, result: Result<(), ChunkWriteError>);
+
     /// The disk broke a promise (a sync or a journal write failed): the node must stop. Called once; nothing is
     /// reported as durable afterwards, because after a failed sync the kernel may have dropped the very pages that a
     /// second sync would then find clean (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).

@@ -23,6 +23,8 @@ pub enum WhichSync {
     /// A segment in which a start found whole records that nobody was told of, before it makes them findable: whoever
     /// writes such a chunk again is told at once that it is there.
     RecoveredSegment,
+    /// Segments with records that became holes, before their index entries go: a start would bring such chunks back.
+    DeadRecords,
     /// The directory of the segments, before the first chunk in a new one is reported.
     SegmentDirectory,
     /// The file that tells the format, before it gets its name.
@@ -36,10 +38,11 @@ pub enum WhichSync {
 impl WhichSync {
     /// All of them.
     #[cfg(feature = "planted")]
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Journal,
         Self::SegmentData,
         Self::RecoveredSegment,
+        Self::DeadRecords,
         Self::SegmentDirectory,
         Self::FormatData,
         Self::Root,
@@ -50,7 +53,7 @@ impl WhichSync {
     /// at an open: nothing is measured by leaving them out, and a directory that cannot be opened again would be lost.
     fn is_of_writes(self) -> bool {
         match self {
-            Self::Journal | Self::SegmentData | Self::SegmentDirectory => true,
+            Self::Journal | Self::SegmentData | Self::DeadRecords | Self::SegmentDirectory => true,
             Self::RecoveredSegment | Self::FormatData | Self::Root | Self::Parent => false,
         }
     }

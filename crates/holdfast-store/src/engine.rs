@@ -16,7 +16,8 @@ use bytes::Bytes;
 use holdfast_core::ids::{ChunkId, Partition};
 use holdfast_core::storage::{Batch, ChunkHeader, ChunkToken, ReadError, Space, Storage, Visit, WriteSeq};
 
-use crate::chunks::{Appender, ReadJob, Reader, SegmentFiles, WriteJob, entry_range, header_of, recover};
+use crate::chunks::{Appender, ReadJob, Reader, RemoveJob, SegmentFiles, WriteJob};
+use crate::chunks::{entry_range, header_of, recover};
 use crate::completions::Completions;
 use crate::data_dir::DataDir;
 use crate::disk::Disk;
@@ -190,6 +191,10 @@ impl Storage for Engine {
             from,
             length,
         });
+    }
+
+    fn remove_chunks(&mut self, token: ChunkToken, chunks: Vec<(Partition, ChunkId)>) {
+        self.shared.appender.push_removal(RemoveJob { token, chunks });
     }
 
     fn chunks(

@@ -82,6 +82,7 @@ impl Table {
             Self::Space(Space::Hints) => "hints",
             Self::Space(Space::HintBodies) => "hint-bodies",
             Self::Space(Space::ChunkHints) => "chunk-hints",
+            Self::Space(Space::Dead) => "dead",
             Self::Chunks => "chunks",
             Self::Marks => "marks",
         }

@@ -278,6 +278,7 @@ impl Objects for MemoryObjects {
             }],
             // There is no disk at all.
             unsafe_no_sync: true,
+            forgetting: Default::default(),
         }
     }
 

@@ -86,6 +86,7 @@ impl State {
             preference_list: vec![NODE],
             down: Vec::new(),
             stand_ins: Vec::new(),
+            holders_unheard: Vec::new(),
         })
     }
 }

@@ -54,6 +54,11 @@ pub(super) async fn view(State(app): App) -> Json<Value> {
         "members": members,
         "down": names.nodes(&down),
         "unsafe_no_sync": view.unsafe_no_sync,
+        "forgetting": {
+            "bodies": view.forgetting.bodies,
+            "bytes": view.forgetting.bytes,
+            "held_by": view.forgetting.held_by.map(|node| names.node(node)),
+        },
     }))
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::cluster::state_name;
-use crate::objects::MemberView;
+use crate::objects::{ClusterView, MemberView};
 use crate::serve::metrics_page;
 
 pub(super) async fn live() -> Json<Value> {
@@ -34,13 +34,26 @@ pub(super) async fn ready(State(app): App) -> Response {
 }
 
 pub(super) async fn metrics(State(app): App) -> Response {
-    count_members(&app.objects.cluster().members);
+    let view = app.objects.cluster();
+    count_members(&view.members);
+    count_forgetting(&view);
     let mut answer = metrics_page().into_response();
     answer.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
     );
     answer
+}
+
+/// What waits to be forgotten, and for whom.
+fn count_forgetting(view: &ClusterView) {
+    let forgetting = view.forgetting;
+    metrics::gauge!("holdfast_dead_bodies").set(forgetting.bodies as f64);
+    metrics::gauge!("holdfast_dead_bytes").set(forgetting.bytes as f64);
+    for member in &view.members {
+        let holds = forgetting.held_by == Some(member.id);
+        metrics::gauge!("holdfast_gate_held", "member" => member.name.clone()).set(f64::from(u8::from(holds)));
+    }
 }
 
 /// How many members are in each state and what each is owed, as this node sees them. Asked when the page is read, so that a cluster that nobody

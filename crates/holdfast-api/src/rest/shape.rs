@@ -147,6 +147,7 @@ impl Place<'_> {
             "preference_list": names.nodes(&got.preference_list),
             "down": names.nodes(&got.down),
             "stand_ins": names.nodes(&got.stand_ins),
+            "holders_unheard": names.nodes(&got.holders_unheard),
             "clocks": names.clocks(&got.clocks),
         })
     }

@@ -83,18 +83,19 @@ impl Step<'_> {
         let Request::Put(put) = &request.what else { return };
         let (settings, key) = (put.settings, put.key.clone());
         if let Some(request) = self.hand_over(origin, request, &settings, &key) {
-            self.coordinate(origin, request, false);
+            self.coordinate(origin, request, self.content_ms, false);
         }
     }
 
     /// Coordinates a write here, as a home or as a stand-in. Another node may have begun it before.
-    pub(crate) fn coordinate(&mut self, origin: Origin, request: ClientRequest, may_have_begun: bool) {
+    pub(crate) fn coordinate(&mut self, origin: Origin, request: ClientRequest, content_ms: u64, may_have_begun: bool) {
         let Request::Put(put) = request.what else { return };
         let (deadline_ms, request) = (request.deadline_ms, request.request);
         self.begin_put(Incoming {
             origin,
             request,
             deadline_ms,
+            content_ms,
             put,
             side: Vec::new(),
             may_have_begun,
@@ -127,7 +128,7 @@ impl Step<'_> {
             origin.answer(self, unchanged(nobody_home(self, homes)));
             return None;
         }
-        let op = ForwardOp::new(self, origin, request, homes);
+        let op = ForwardOp::new(self, origin, request, self.content_ms, homes);
         self.spawned.push(Box::new(op));
         None
     }
@@ -154,6 +155,7 @@ impl Step<'_> {
             origin,
             request,
             deadline_ms,
+            content_ms,
             put,
             ..
         } = incoming;
@@ -168,7 +170,7 @@ impl Step<'_> {
             deadline_ms,
             what: Request::Put(Put { ..put }),
         };
-        let op = ForwardOp::new(self, origin, request, homes);
+        let op = ForwardOp::new(self, origin, request, content_ms, homes);
         self.spawned.push(Box::new(op));
     }
 }

@@ -42,7 +42,7 @@ const STAGES: [Compared; 4] = [
 /// Work that a range's difference asks for.
 enum Task {
     Repair(Place),
-    PushSide(SideRow),
+    PushSide(Space, Vec<u8>),
     PushChunk(Partition, ChunkId),
 }
 
@@ -124,7 +124,7 @@ impl CompareOp {
     }
 
     /// Works out what a difference asks for, up to where both lists reach.
-    fn note_difference(&mut self, step: &Step<'_>, theirs: RangeRows) {
+    fn note_difference(&mut self, theirs: RangeRows) {
         let shorter = match (self.to.is_empty(), theirs.to.is_empty()) {
             (true, _) => theirs.to,
             (false, true) => self.to.clone(),
@@ -137,7 +137,7 @@ impl CompareOp {
             .filter(|(key, _)| within(key))
             .collect();
         for (key, _) in own.iter().filter(|(key, digest)| theirs.get(*key) != Some(*digest)) {
-            self.tasks.extend(task_for_own(step, STAGES[self.stage], key));
+            self.tasks.extend(task_for_own(STAGES[self.stage], key));
         }
         if STAGES[self.stage] == Compared::Rows(Space::Rows) {
             for key in theirs.keys().filter(|key| !own.contains_key(*key)) {
@@ -160,16 +160,7 @@ impl CompareOp {
                     let n = step.state.n_of(place.bucket);
                     RepairOp::spawn(step, &place, n);
                 }
-                Task::PushSide(row) => {
-                    // Unconfirmed: a lost one differs again at the next comparison.
-                    let op = step.state.new_op();
-                    let message = Message::WriteSide {
-                        op,
-                        rows: alloc::vec![row],
-                        check_open: false,
-                    };
-                    step.send(self.peer, message, About::default());
-                }
+                Task::PushSide(space, key) => self.push_side(step, space, key),
                 Task::PushChunk(partition, id) => {
                     if let Some(progress) = self.begin_push(step, partition, id) {
                         return progress;
@@ -178,6 +169,19 @@ impl CompareOp {
             }
         }
         self.next_range(step)
+    }
+
+    /// Reads a side row and pushes it. Unconfirmed: a lost one differs again at the next comparison.
+    fn push_side(&self, step: &mut Step<'_>, space: Space, key: Vec<u8>) {
+        let Ok(Some(value)) = step.storage.get(space, &key) else {
+            return;
+        };
+        let message = Message::WriteSide {
+            op: step.state.new_op(),
+            rows: alloc::vec![SideRow { space, key, value }],
+            check_open: false,
+        };
+        step.send(self.peer, message, About::default());
     }
 
     /// Reads a chunk to push it. `None` when it is gone.
@@ -198,17 +202,10 @@ impl CompareOp {
 }
 
 /// What to do about a row that only this node has, or has otherwise.
-fn task_for_own(step: &Step<'_>, what: Compared, key: &[u8]) -> Option<Task> {
+fn task_for_own(what: Compared, key: &[u8]) -> Option<Task> {
     match what {
         Compared::Rows(Space::Rows) => Place::parse(key).map(|(place, _)| Task::Repair(place)),
-        Compared::Rows(space) => {
-            let value = step.storage.get(space, key).ok().flatten()?;
-            Some(Task::PushSide(SideRow {
-                space,
-                key: key.to_vec(),
-                value,
-            }))
-        }
+        Compared::Rows(space) => Some(Task::PushSide(space, key.to_vec())),
         Compared::Chunks => parse_chunk_key(key).map(|(partition, id)| Task::PushChunk(partition, id)),
     }
 }
@@ -232,7 +229,7 @@ impl Coordinate for CompareOp {
                 result: Ok(Some(theirs)),
                 ..
             } => {
-                self.note_difference(step, theirs);
+                self.note_difference(theirs);
                 // The range is settled but for its tasks; a repeated answer must not settle it again.
                 self.id = step.state.new_op();
                 self.work(step)

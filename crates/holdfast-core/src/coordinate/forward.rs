@@ -21,6 +21,8 @@ pub(crate) struct ForwardOp {
     id: OpId,
     origin: Origin,
     request: ClientRequest,
+    /// When the client asked, in Unix milliseconds (rule G2).
+    content_ms: u64,
     /// Homes not tried yet, best first; then tried ones again.
     candidates: VecDeque<NodeId>,
     current: Option<NodeId>,
@@ -36,6 +38,7 @@ impl ForwardOp {
         step: &mut Step<'_>,
         origin: Origin,
         request: ClientRequest,
+        content_ms: u64,
         homes: impl IntoIterator<Item = NodeId>,
     ) -> Self {
         let me = step.state.me();
@@ -45,6 +48,7 @@ impl ForwardOp {
             origin,
             deadline_us: step.now.after_ms(u64::from(request.deadline_ms)),
             request,
+            content_ms,
             untried: candidates.len(),
             candidates,
             current: None,
@@ -87,11 +91,14 @@ impl ForwardOp {
         self.asked += 1;
         self.untried = self.untried.saturating_sub(1);
         let mut request = self.request.clone();
-        request.deadline_ms = (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32;
+        let left_ms = (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32;
+        let passed_ms = step.now.wall_ms.saturating_sub(self.content_ms);
+        request.deadline_ms = left_ms.saturating_add(u32::try_from(passed_ms).unwrap_or(u32::MAX));
         let about = About {
             request: request.request,
-            deadline_ms: request.deadline_ms,
+            deadline_ms: left_ms,
             settings_version: 0,
+            content_ms: Some(self.content_ms),
         };
         step.send(home, Message::Forward { op: self.id, request }, about);
         Progress::Until(step.now.after_ms(NEXT_HOME_MS).min(self.deadline_us))
@@ -101,7 +108,7 @@ impl ForwardOp {
     fn stand_in(&self, step: &mut Step<'_>, may_have_begun: bool) -> Progress {
         let mut request = self.request.clone();
         request.deadline_ms = (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32;
-        step.coordinate(self.origin, request, may_have_begun);
+        step.coordinate(self.origin, request, self.content_ms, may_have_begun);
         Progress::Done
     }
 }

@@ -1,11 +1,13 @@
 //! Get and head (rule Q3): ask R homes, merge, answer; repair what proved stale.
 //!
 //! This node's own copy counts when it is a home. The others are told its digest, so that equal copies, the usual case,
-//! cost a few dozen bytes. *Not found* is an answer, an error is not, and damage is never *not found*.
+//! cost a few dozen bytes. *Not found* is an answer, an error is not, and damage is never *not found*. Nodes that hold
+//! hints for the partition are asked, too, and do not count (`hint_holders.rs`).
 
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use super::hint_holders::HintHolders;
 use super::repair::RepairOp;
 use super::stand_ins::StandIns;
 use super::{Coordinate, Origin, Progress, read_fault};
@@ -37,6 +39,7 @@ pub(crate) struct GetOp {
     wanted: WantedBodies,
     tally: Tally,
     stand_ins: StandIns,
+    holders: HintHolders,
     /// What each home holds: `None` for nothing.
     held: Vec<(NodeId, Option<Record>)>,
     bodies: Vec<(Dot, Bytes)>,
@@ -61,6 +64,7 @@ impl GetOp {
             wanted: get.bodies,
             tally: Tally::new(homes, usize::from(get.r.unwrap_or(get.settings.r))),
             stand_ins: StandIns::default(),
+            holders: HintHolders::default(),
             held: Vec::new(),
             bodies: Vec::new(),
             own_digest: None,
@@ -72,13 +76,24 @@ impl GetOp {
         }
     }
 
+    /// Begins, or begins anew.
+    fn begin(&mut self, step: &mut Step<'_>) -> Progress {
+        self.asked_us = step.now.mono_us;
+        self.read_own(step);
+        self.holders = HintHolders::of(step, self.place.partition, self.settings.n);
+        for node in self.holders.asked() {
+            self.ask(step, *node);
+        }
+        self.judge(step)
+    }
+
     fn read_own(&mut self, step: &mut Step<'_>) {
         let me = step.state.me();
         if self.tally.get(me).is_none() {
+            if step.state.hints.are_of(self.place.partition) {
+                self.read_own_hint(step);
+            }
             return;
-        }
-        if self.tally.homes().all(|home| home != me) {
-            return self.read_own_hint(step);
         }
         let read = step.read_copy_and_digest(&self.place).and_then(|own| match own {
             None => Ok(None),
@@ -98,7 +113,7 @@ impl GetOp {
         self.note_own(me, own);
     }
 
-    /// This node stands in for a home that is away: its hint answers.
+    /// This node is no home: its hint answers, and counts if it stands in for a home that is away.
     fn read_own_hint(&mut self, step: &mut Step<'_>) {
         let me = step.state.me();
         let read = step.read_hint(&self.place).and_then(|hint| match hint {
@@ -121,13 +136,20 @@ impl GetOp {
     fn note_own(&mut self, me: NodeId, own: Result<Option<Record>, ReadError>) {
         match own {
             Ok(own) => {
-                self.held.push((me, own));
+                self.hold(me, own);
                 self.tally.set(me, Vote::Yes);
             }
             Err(error) => {
                 self.refusal = Some(error.into());
                 self.tally.set(me, Vote::No);
             }
+        }
+    }
+
+    fn hold(&mut self, node: NodeId, record: Option<Record>) {
+        let counts = self.tally.get(node).is_some();
+        if (counts || record.is_some()) && self.held.iter().all(|(held, _)| *held != node) {
+            self.held.push((node, record));
         }
     }
 
@@ -180,11 +202,12 @@ impl GetOp {
     }
 
     fn ask(&self, step: &mut Step<'_>, home: NodeId) {
-        // Only one body is wanted; when this node has a copy, its own.
+        // Only one body is wanted; when this node has a copy, its own. A hint that there is has likely what nobody else has.
         let first = self.held.is_empty() && self.tally.count(Vote::Asked) <= 1;
+        let holds_hints = self.tally.get(home).is_none();
         let bodies = if self.asked_all {
             WantedBodies::All
-        } else if first || self.own_digest.is_some() {
+        } else if first || holds_hints || self.own_digest.is_some() {
             self.wanted
         } else {
             WantedBodies::None
@@ -208,6 +231,7 @@ impl GetOp {
         self.ask_stand_ins(step);
         match self.tally.verdict() {
             Verdict::Pending => self.next_wake(step),
+            Verdict::Met if self.waits_for_holders(step) => self.next_wake(step),
             Verdict::Met => self.finish(step),
             Verdict::Unreachable => {
                 let down: Vec<NodeId> = self.tally.with(Vote::Down).collect();
@@ -223,8 +247,12 @@ impl GetOp {
     }
 
     fn next_wake(&self, step: &Step<'_>) -> Progress {
-        let hedge_us = (step.state.read_latency_us * HEDGE_FACTOR).clamp(HEDGE_MIN_US, HEDGE_MAX_US);
-        Progress::Until((step.now.mono_us + hedge_us).min(self.deadline_us))
+        Progress::Until((step.now.mono_us + hedge_us(step)).min(self.deadline_us))
+    }
+
+    /// Whether somebody who may hold a hint has not answered, and is not later yet than a slow home may be.
+    fn waits_for_holders(&self, step: &Step<'_>) -> bool {
+        !self.holders.asked().is_empty() && step.now.mono_us < self.asked_us + hedge_us(step)
     }
 
     /// Merges what R homes hold and answers; asks again when the merged record needs a body that nobody sent.
@@ -240,11 +268,7 @@ impl GetOp {
             }
             return self.ask_everything(step);
         }
-        let stale = self
-            .held
-            .iter()
-            .any(|(_, record)| record.as_ref().unwrap_or(&Record::new()) != &merged);
-        if stale || matches!(self.refusal, Some(Refusal::Damaged)) {
+        if self.homes_differ() || matches!(self.refusal, Some(Refusal::Damaged)) {
             RepairOp::spawn(step, &self.place, self.settings.n);
         }
         let clocks = self.held.iter().map(|(home, record)| {
@@ -263,9 +287,18 @@ impl GetOp {
             preference_list: self.tally.homes().collect(),
             down: self.tally.with(Vote::Down).collect(),
             stand_ins: self.tally.stand_ins(Vote::Yes).map(|(_, node)| node).collect(),
+            holders_unheard: self.holders.unheard(),
         };
         self.origin.answer(step, Answer::Got(got));
         Progress::Done
+    }
+
+    /// Whether homes disagree. What only a hint knows reaches them by its handoff.
+    fn homes_differ(&self) -> bool {
+        let is_home = |node: NodeId| self.tally.homes().any(|home| home == node);
+        let mut homes = self.held.iter().filter(|(node, _)| is_home(*node));
+        let Some((_, first)) = homes.next() else { return false };
+        homes.any(|(_, record)| record != first)
     }
 
     fn lacks_a_body(&self, merged: &Record) -> bool {
@@ -292,8 +325,7 @@ impl GetOp {
         self.stand_ins = StandIns::default();
         self.held.clear();
         self.bodies.clear();
-        self.read_own(step);
-        self.judge(step)
+        self.begin(step)
     }
 
     fn note(&mut self, step: &mut Step<'_>, from: NodeId, result: Result<ReadResult, Refusal>) {
@@ -305,14 +337,15 @@ impl GetOp {
                 Some(record)
             }
             Err(refusal) => {
-                self.refusal = Some(refusal);
+                if self.tally.get(from).is_some() {
+                    self.refusal = Some(refusal);
+                }
                 self.tally.set(from, Vote::No);
-                return;
+                return self.holders.heard(from, false);
             }
         };
-        if self.held.iter().all(|(node, _)| *node != from) {
-            self.held.push((from, held));
-        }
+        self.hold(from, held);
+        self.holders.heard(from, true);
         self.tally.set(from, Vote::Yes);
         let took_us = step.now.mono_us.saturating_sub(self.asked_us);
         step.state.read_latency_us = (step.state.read_latency_us * 15 + took_us) / 16;
@@ -325,8 +358,7 @@ impl Coordinate for GetOp {
     }
 
     fn start(&mut self, step: &mut Step<'_>) -> Progress {
-        self.read_own(step);
-        self.judge(step)
+        self.begin(step)
     }
 
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
@@ -343,6 +375,10 @@ impl Coordinate for GetOp {
                 .answer(step, Answer::ReadFailed(ReadFault::TimedOut { needed, answered }));
             return Progress::Done;
         }
+        if self.tally.verdict() == Verdict::Met {
+            // All that was waited for is somebody who may hold a hint.
+            return self.finish(step);
+        }
         // Whoever was asked may be slow, or the message lost: ask one more, and the same ones again.
         let asked = self.tally.asked();
         let beyond = asked.len();
@@ -355,6 +391,12 @@ impl Coordinate for GetOp {
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
         self.tally.set(node, Vote::Down);
+        self.holders.heard(node, false);
         self.judge(step)
     }
+}
+
+/// How long an answer may take before the next node is asked, in microseconds.
+fn hedge_us(step: &Step<'_>) -> u64 {
+    (step.state.read_latency_us * HEDGE_FACTOR).clamp(HEDGE_MIN_US, HEDGE_MAX_US)
 }

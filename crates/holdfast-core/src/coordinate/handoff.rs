@@ -240,6 +240,8 @@ struct DeliverOp {
     /// The record as it was sent.
     sent: Digest,
     write: Option<Write>,
+    /// When it was read, in Unix milliseconds (rule G2).
+    content_ms: u64,
     gives_up_us: u64,
 }
 
@@ -254,6 +256,7 @@ impl DeliverOp {
             place,
             sent: Digest::default(),
             write: None,
+            content_ms: step.now.wall_ms,
             gives_up_us: step.now.after_ms(PATIENCE_MS),
         };
         step.spawned.push(Box::new(op));
@@ -276,7 +279,11 @@ impl DeliverOp {
 
     fn send(&self, step: &mut Step<'_>) -> Progress {
         if let Some(write) = &self.write {
-            step.send(self.home, Message::Write(write.clone()), About::default());
+            let about = About {
+                content_ms: Some(self.content_ms),
+                ..About::default()
+            };
+            step.send(self.home, Message::Write(write.clone()), about);
         }
         Progress::Until(step.now.after_ms(RESEND_MS).min(self.gives_up_us))
     }

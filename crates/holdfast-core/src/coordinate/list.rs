@@ -8,7 +8,8 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::page::{PageMaker, Rows, ShardFeed, first_key, merge_walks};
+use super::hint_holders::{HOLDERS_MAX, holders_of};
+use super::page::{CopyWalk, PageMaker, ShardFeed, first_key, merge_walks};
 use super::repair::RepairOp;
 use super::{Coordinate, Origin, Progress, RESEND_MS, read_fault, timed_out_read};
 use crate::ids::{NodeId, Partition};
@@ -28,10 +29,10 @@ const REPAIRS_MAX: usize = 16;
 struct Round {
     /// Index of the shard.
     shard: usize,
-    /// Homes to ask, the first of which is walked first.
+    /// Whom to ask, the first of which is walked first.
     copies: Vec<NodeId>,
     /// Of copies that differ from the first, and the first.
-    walks: Vec<(Rows, WalkEnd)>,
+    walks: Vec<CopyWalk>,
     /// Copies that have answered.
     heard: usize,
     /// How far the first copy came, and what it found.
@@ -51,6 +52,8 @@ pub(crate) struct ListOp {
     asked: BTreeMap<NodeId, Vec<usize>>,
     /// Nodes that proved slow or damaged; asked last.
     avoid: Vec<NodeId>,
+    /// Such nodes of whom only hints were wanted; asked no more.
+    unheard: Vec<NodeId>,
     repairs: usize,
     deadline_us: u64,
 }
@@ -78,6 +81,7 @@ impl ListOp {
             round: Vec::new(),
             asked: BTreeMap::new(),
             avoid: Vec::new(),
+            unheard: Vec::new(),
             repairs: 0,
             deadline_us: step.now.after_ms(u64::from(deadline_ms)),
         })
@@ -124,10 +128,16 @@ impl ListOp {
             match step.walk_rows(&walk, &self.cursor(at), None) {
                 Ok(walked) => {
                     self.round[at].known = Some((walked.end.clone(), walked.digest));
-                    self.round[at].walks.push((walked.rows, walked.end));
-                    self.round[at].heard += 1;
+                    let by_home = self.is_home(step, at, me);
+                    let round = &mut self.round[at];
+                    round.walks.push(CopyWalk {
+                        rows: walked.rows,
+                        end: walked.end,
+                        by_home,
+                    });
+                    round.heard += 1;
                 }
-                Err(_) => return Some(self.avoid_and_retry(step, me)),
+                Err(_) => return Some(self.avoid_and_retry(step, me, &[at])),
             }
         }
         self.send_questions(step);
@@ -152,8 +162,8 @@ impl ListOp {
             let walk = self.walk();
             for at in own {
                 match step.walk(&walk, &self.cursor(at)) {
-                    Ok(rows) => self.add(at, rows),
-                    Err(_) => return Some(self.avoid_and_retry(step, me)),
+                    Ok(rows) => self.add(step, at, me, rows),
+                    Err(_) => return Some(self.avoid_and_retry(step, me, &[at])),
                 }
             }
         }
@@ -185,11 +195,15 @@ impl ListOp {
         }
     }
 
-    /// Whom to ask about a shard: homes that are up, and stand-ins where there are too few.
+    fn is_home(&self, step: &Step<'_>, at: usize, node: NodeId) -> bool {
+        let partition = self.partitions[self.round[at].shard];
+        step.state.layout().is_home(node, partition, self.list.settings.n)
+    }
+
+    /// Whom to ask about a shard: R homes that are up, stand-ins where there are too few, and whoever holds hints.
     fn copies_of(&mut self, step: &Step<'_>, shard: usize) -> Result<Vec<NodeId>, ReadFault> {
-        let settings = self.list.settings;
+        let (settings, needed) = (self.list.settings, self.needed(step));
         let layout = step.state.layout();
-        let needed = usize::from(settings.r).clamp(1, layout.homes_count(settings.n));
         let me = step.state.me();
         let (mut copies, down): (Vec<NodeId>, Vec<NodeId>) = layout
             .homes(self.partitions[shard], settings.n)
@@ -207,7 +221,30 @@ impl ListOp {
         }
         copies.sort_by_key(|home| (self.avoid.contains(home), *home != me));
         copies.truncate(needed);
+        self.add_holders(step, shard, &mut copies);
         Ok(copies)
+    }
+
+    /// Copies of each shard that count.
+    fn needed(&self, step: &Step<'_>) -> usize {
+        let homes = step.state.layout().homes_count(self.list.settings.n);
+        usize::from(self.list.settings.r).clamp(1, homes)
+    }
+
+    /// Nodes that gossip says hold hints for a shard's partition (rule Q3), this one among them. They do not count.
+    fn add_holders(&self, step: &Step<'_>, shard: usize, copies: &mut Vec<NodeId>) {
+        let (partition, n) = (self.partitions[shard], self.list.settings.n);
+        let mut holders = holders_of(step, partition, n);
+        holders.truncate(HOLDERS_MAX);
+        let me = step.state.me();
+        if step.state.hints.are_of(partition) && !step.state.layout().is_home(me, partition, n) {
+            holders.push(me);
+        }
+        for node in holders {
+            if step.state.is_up(node) && !self.unheard.contains(&node) && !copies.contains(&node) {
+                copies.push(node);
+            }
+        }
     }
 
     fn walk(&self) -> Walk {
@@ -250,7 +287,8 @@ impl ListOp {
         }
     }
 
-    fn add(&mut self, at: usize, rows: ShardRows) {
+    fn add(&mut self, step: &Step<'_>, at: usize, from: NodeId, rows: ShardRows) {
+        let by_home = self.is_home(step, at, from);
         let round = &mut self.round[at];
         round.heard += 1;
         match rows {
@@ -260,7 +298,7 @@ impl ListOp {
                 if round.known.is_none() {
                     round.known = Some((end.clone(), rows_digest(&rows)));
                 }
-                round.walks.push((rows, end));
+                round.walks.push(CopyWalk { rows, end, by_home });
             }
         }
     }
@@ -269,7 +307,14 @@ impl ListOp {
         Progress::Until(step.now.after_ms(RESEND_MS).min(self.deadline_us))
     }
 
-    fn avoid_and_retry(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
+    /// A node that was asked about some of the round's shards proved slow or damaged: others are asked.
+    fn avoid_and_retry(&mut self, step: &mut Step<'_>, node: NodeId, rounds: &[usize]) -> Progress {
+        let needed = self.needed(step);
+        let counts = |at: &usize| self.round[*at].copies.iter().take(needed).any(|copy| *copy == node);
+        if !rounds.iter().any(counts) {
+            self.unheard.push(node);
+            return self.advance(step);
+        }
         if self.avoid.contains(&node) && node == step.state.me() {
             return self.fail(step, ReadFault::Damaged);
         }
@@ -306,17 +351,16 @@ impl Coordinate for ListOp {
         match result {
             Ok(answers) if answers.len() == rounds.len() => {
                 for (at, rows) in rounds.into_iter().zip(answers) {
-                    self.add(at, rows);
+                    self.add(step, at, from, rows);
                 }
             }
-            Ok(_) => return self.avoid_and_retry(step, from),
+            Ok(_) => return self.avoid_and_retry(step, from, &rounds),
             Err(refusal) => {
-                let needed = usize::from(self.list.settings.r);
                 let homes = step.state.layout().homes_count(self.list.settings.n);
-                if self.avoid.contains(&from) || self.avoid.len() + needed >= homes {
+                if self.avoid.contains(&from) || self.avoid.len() + self.needed(step) >= homes {
                     return self.fail(step, read_fault(refusal));
                 }
-                return self.avoid_and_retry(step, from);
+                return self.avoid_and_retry(step, from, &rounds);
             }
         }
         if !self.asked.is_empty() {
@@ -334,10 +378,10 @@ impl Coordinate for ListOp {
         if step.now.mono_us >= self.deadline_us {
             return self.fail(step, timed_out_read(self.list.settings.r, 0));
         }
-        match self.asked.keys().next().copied() {
-            Some(slow) => {
+        match self.asked.pop_first() {
+            Some((slow, rounds)) => {
                 self.avoid.retain(|node| *node != slow);
-                self.avoid_and_retry(step, slow)
+                self.avoid_and_retry(step, slow, &rounds)
             }
             None => self.advance(step),
         }

@@ -5,12 +5,14 @@
 
 pub(crate) mod begin;
 pub(crate) mod chunk;
+pub(crate) mod collect;
 pub(crate) mod compare;
 mod contents;
 pub(crate) mod count;
 pub(crate) mod forward;
 pub(crate) mod get;
 mod handoff;
+mod hint_holders;
 pub(crate) mod list;
 pub(crate) mod mend;
 pub(crate) mod page;
@@ -59,6 +61,11 @@ pub(crate) trait Coordinate: Send {
     }
     /// Its chunk is on this disk, or not.
     fn own_chunk_written(&mut self, step: &mut Step<'_>, result: Result<(), ChunkWriteError>) -> Progress {
+        let _ = result;
+        self.timer(step)
+    }
+    /// The chunks it removes are gone from this disk, or not.
+    fn own_chunks_removed(&mut self, step: &mut Step<'_>, result: Result<(), ChunkWriteError>) -> Progress {
         let _ = result;
         self.timer(step)
     }

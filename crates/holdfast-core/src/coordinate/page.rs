@@ -14,8 +14,18 @@ use crate::record::Record;
 use crate::request::{Page, PageEntry};
 use crate::wire::encoded::EncodedRecord;
 
-/// One copy's walk of a shard.
+/// Rows of a shard, by key.
 pub(crate) type Rows = Vec<(String, EncodedRecord)>;
+
+/// One copy's walk of a shard.
+pub(crate) struct CopyWalk {
+    /// What it found.
+    pub(crate) rows: Rows,
+    /// How far it came.
+    pub(crate) end: WalkEnd,
+    /// Whether the copy is a home's. One that holds hints has a few keys only, and its handoff brings them home.
+    pub(crate) by_home: bool,
+}
 
 /// What several walks of one shard amount to.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,14 +34,16 @@ pub(crate) struct MergedWalk {
     pub(crate) live: Rows,
     /// How far this is known.
     pub(crate) end: WalkEnd,
-    /// Keys on which the copies differ.
+    /// Keys on which the homes differ.
     pub(crate) differing: Vec<String>,
 }
 
 /// Merges the walks of one shard by several copies.
-pub(crate) fn merge_walks(mut walks: Vec<(Rows, WalkEnd)>, prefix: &str, delimiter: &str) -> MergedWalk {
+pub(crate) fn merge_walks(mut walks: Vec<CopyWalk>, prefix: &str, delimiter: &str) -> MergedWalk {
     if walks.len() == 1
-        && let Some((mut live, end)) = walks.pop()
+        && let Some(CopyWalk {
+            rows: mut live, end, ..
+        }) = walks.pop()
     {
         // All copies agree: what was walked is what there is, and a walk takes one live row of each group.
         live.retain(|(_, record)| record.is_visible());
@@ -43,36 +55,52 @@ pub(crate) fn merge_walks(mut walks: Vec<(Rows, WalkEnd)>, prefix: &str, delimit
     }
     let mut end = walks
         .iter()
-        .map(|(_, end)| end.clone())
+        .map(|walk| walk.end.clone())
         .min()
         .unwrap_or(WalkEnd::Exhausted);
-    let mut by_key: BTreeMap<&str, Vec<&EncodedRecord>> = BTreeMap::new();
-    for (rows, _) in &walks {
-        for (key, record) in rows.iter().filter(|(key, _)| is_within(key, &end)) {
-            by_key.entry(key).or_default().push(record);
+    let homes = walks.iter().filter(|walk| walk.by_home).count();
+    let mut by_key: BTreeMap<&str, Held<'_>> = BTreeMap::new();
+    for walk in &walks {
+        for (key, record) in walk.rows.iter().filter(|(key, _)| is_within(key, &end)) {
+            let held = by_key.entry(key).or_default();
+            if walk.by_home {
+                &mut held.by_homes
+            } else {
+                &mut held.by_others
+            }
+            .push(record);
         }
     }
     let (mut live, mut differing) = (Vec::new(), Vec::new());
     let mut done_group: Option<&str> = None;
-    for (key, holders) in by_key {
+    for (key, held) in by_key {
         let group = group_of(key, prefix, delimiter);
         if group.is_some() && group == done_group {
             continue;
         }
-        let merged = merge(&holders);
-        if holders.len() < walks.len() || holders.iter().any(|record| **record != merged) {
+        let some_lack_it = !held.by_homes.is_empty() && held.by_homes.len() < homes;
+        if some_lack_it || held.by_homes.windows(2).any(|pair| pair[0] != pair[1]) {
             differing.push(key.to_string());
         }
+        let copies = [held.by_homes, held.by_others].concat();
+        let merged = merge(&copies);
         if merged.is_visible() {
             live.push((key.to_string(), merged));
             done_group = group;
-        } else if group.is_some() && holders.iter().any(|record| record.is_visible()) {
+        } else if group.is_some() && copies.iter().any(|record| record.is_visible()) {
             // A copy took this key for the group's live one and sought past the rest, which it is not known for.
             end = WalkEnd::Cut(key.to_string());
             break;
         }
     }
     MergedWalk { live, end, differing }
+}
+
+/// One key as the walks found it.
+#[derive(Default)]
+struct Held<'a> {
+    by_homes: Vec<&'a EncodedRecord>,
+    by_others: Vec<&'a EncodedRecord>,
 }
 
 /// What several copies of one record amount to. Equal ones, which most are, need not be taken apart.
@@ -300,17 +328,25 @@ mod tests {
             .collect()
     }
 
+    fn of_a_home(rows: Rows, end: WalkEnd) -> CopyWalk {
+        CopyWalk {
+            rows,
+            end,
+            by_home: true,
+        }
+    }
+
     fn keys(walk: &MergedWalk) -> Vec<&str> {
         walk.live.iter().map(|(key, _)| key.as_str()).collect()
     }
 
     #[test]
     fn a_page_ends_where_the_shorter_copy_was_cut() {
-        let long = (
+        let long = of_a_home(
             rows(&[("a", 1, true), ("b", 1, true), ("c", 1, true)]),
             WalkEnd::Exhausted,
         );
-        let short = (rows(&[("a", 1, true), ("b", 1, true)]), WalkEnd::Cut("b".to_string()));
+        let short = of_a_home(rows(&[("a", 1, true), ("b", 1, true)]), WalkEnd::Cut("b".to_string()));
         let merged = merge_walks(alloc::vec![long, short], "", "");
         assert_eq!(
             keys(&merged),
@@ -322,18 +358,30 @@ mod tests {
 
     #[test]
     fn a_deletion_known_to_one_copy_hides_the_key() {
-        let stale = (rows(&[("a", 1, true), ("b", 1, true)]), WalkEnd::Exhausted);
-        let fresh = (rows(&[("a", 2, false), ("b", 1, true)]), WalkEnd::Exhausted);
+        let stale = of_a_home(rows(&[("a", 1, true), ("b", 1, true)]), WalkEnd::Exhausted);
+        let fresh = of_a_home(rows(&[("a", 2, false), ("b", 1, true)]), WalkEnd::Exhausted);
         let merged = merge_walks(alloc::vec![stale, fresh], "", "");
         assert_eq!(keys(&merged), ["b"]);
         assert_eq!(merged.differing, ["a"]);
     }
 
     #[test]
+    fn what_a_hint_knows_is_listed_and_asks_for_no_repair() {
+        let home = of_a_home(rows(&[("a", 1, true), ("c", 1, true)]), WalkEnd::Exhausted);
+        let hints = CopyWalk {
+            by_home: false,
+            ..of_a_home(rows(&[("b", 1, true), ("c", 2, false)]), WalkEnd::Exhausted)
+        };
+        let merged = merge_walks(alloc::vec![home, hints], "", "");
+        assert_eq!(keys(&merged), ["a", "b"]);
+        assert!(merged.differing.is_empty());
+    }
+
+    #[test]
     fn a_group_whose_representative_is_dead_elsewhere_is_walked_again() {
         // The stale copy sought past g/ after its live g/1; the fresh one knows that g/1 is dead and g/2 alive.
-        let stale = (rows(&[("g/1", 1, true), ("z", 1, true)]), WalkEnd::Exhausted);
-        let fresh = (
+        let stale = of_a_home(rows(&[("g/1", 1, true), ("z", 1, true)]), WalkEnd::Exhausted);
+        let fresh = of_a_home(
             rows(&[("g/1", 2, false), ("g/2", 1, true), ("z", 1, true)]),
             WalkEnd::Exhausted,
         );

@@ -57,6 +57,8 @@ pub(crate) struct PutOp {
     own_context: Context,
     dot: Dot,
     copy: Copy,
+    /// When the client asked, in Unix milliseconds.
+    content_ms: u64,
     tally: Tally,
     /// As what this node holds its own copy.
     role: Role,
@@ -76,6 +78,8 @@ pub(crate) struct Incoming {
     pub(crate) origin: Origin,
     pub(crate) request: RequestId,
     pub(crate) deadline_ms: u32,
+    /// When the client asked, in Unix milliseconds: what it sent is that old (rule G2).
+    pub(crate) content_ms: u64,
     pub(crate) put: Put,
     /// Rows that change in the same batch, and the commit deadline they imply.
     pub(crate) side: Vec<SideRow>,
@@ -112,6 +116,7 @@ impl PutOp {
             origin,
             request,
             deadline_ms,
+            content_ms,
             put,
             side,
             ..
@@ -152,6 +157,7 @@ impl PutOp {
             body,
             side: side.clone(),
             begun_us: step.now.mono_us,
+            content_ms: *content_ms,
             deadline_us: step.now.after_ms(u64::from(*deadline_ms)),
             own_context: Context::new(),
             dot: Dot {
@@ -297,6 +303,7 @@ impl PutOp {
             settings_version: self.settings.version,
             request: self.request,
             deadline_ms: left_ms,
+            content_ms: Some(self.content_ms),
         };
         step.send(home, Message::Write(write), about);
     }

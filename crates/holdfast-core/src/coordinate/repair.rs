@@ -35,6 +35,8 @@ pub(crate) struct RepairOp {
     /// Homes that were sent the merged record and have not confirmed it.
     sent: Vec<NodeId>,
     deadline_us: u64,
+    /// When it began, in Unix milliseconds: nothing that it writes was read earlier (rule G2).
+    content_ms: u64,
 }
 
 impl RepairOp {
@@ -54,6 +56,7 @@ impl RepairOp {
             answered: 0,
             sent: Vec::new(),
             deadline_us: step.now.after_ms(PATIENCE_MS),
+            content_ms: step.now.wall_ms,
         };
         step.spawned.push(Box::new(op));
         true
@@ -109,7 +112,11 @@ impl RepairOp {
                 let _ = step.merge_copy(&self.place, &copy, Batch::default());
             } else {
                 let write = repair_write(self.id, self.place.clone(), merged.clone(), copy.bodies.clone());
-                step.send(*node, Message::Write(write), About::default());
+                let about = About {
+                    content_ms: Some(self.content_ms),
+                    ..About::default()
+                };
+                step.send(*node, Message::Write(write), about);
                 self.sent.push(*node);
             }
         }

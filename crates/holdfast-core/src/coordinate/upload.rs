@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::put::Incoming;
+use super::repair::RepairOp;
 use super::{
     Coordinate, Origin, Progress, RESEND_MS, timed_out_read, unavailable_write, unchanged, unknown, write_fault,
 };
@@ -27,6 +28,8 @@ use crate::wire::side::{PartRow, decode_part, decode_upload, encode_part};
 pub const UPLOAD_LIFE_MS: u64 = 7 * 24 * 3600 * 1000;
 /// The deadline is put off when a part comes and less than this is left.
 const UPLOAD_RENEW_MS: u64 = UPLOAD_LIFE_MS / 2;
+/// While copies are made equal, their state is looked at this often, in milliseconds.
+const LOOK_BACK_MS: u64 = 20;
 /// S3 allows 10,000 parts; a range never has more rows.
 const PARTS_MAX: u32 = 10_001;
 
@@ -57,8 +60,12 @@ pub(crate) struct UploadOp {
     /// Rows being written; empty while reading.
     writing: Vec<SideRow>,
     refusal: Option<Refusal>,
+    /// When the client asked, in Unix milliseconds (rule G2).
+    content_ms: u64,
     deadline_us: u64,
     answered: bool,
+    /// The upload was completed before: the copies of its key are being made equal, and tell what became of it.
+    looking_back: bool,
 }
 
 impl UploadOp {
@@ -111,8 +118,10 @@ impl UploadOp {
             rows: Vec::new(),
             writing: Vec::new(),
             refusal: None,
+            content_ms: step.content_ms,
             deadline_us: step.now.after_ms(u64::from(deadline_ms)),
             answered: false,
+            looking_back: false,
         })
     }
 
@@ -133,6 +142,13 @@ impl UploadOp {
         }
     }
 
+    fn about(&self) -> About {
+        About {
+            content_ms: Some(self.content_ms),
+            ..About::default()
+        }
+    }
+
     /// Asks every home that is up, this node itself without a message.
     fn ask_all(&mut self, step: &mut Step<'_>) {
         let me = step.state.me();
@@ -143,7 +159,7 @@ impl UploadOp {
             }
             self.tally.set(home, Vote::Asked);
             if home != me {
-                step.send(home, self.message_for_others(), About::default());
+                step.send(home, self.message_for_others(), self.about());
             } else if self.writing.is_empty() {
                 match step.read_side(&ranges_of(&self.place, self.upload), PARTS_MAX) {
                     Ok(ranges) => self.add_read(home, ranges),
@@ -252,7 +268,8 @@ impl UploadOp {
                 self.origin.answer(step, Answer::Upload(info, parts));
                 Progress::Done
             }
-            (Goal::Complete { .. }, Some(info)) if info.state != UploadState::Aborted => self.complete(step, info),
+            (Goal::Complete { .. }, Some(info)) if info.state == UploadState::Open => self.complete(step, info),
+            (Goal::Complete { .. }, Some(info)) if info.state == UploadState::Completed => self.look_back(step),
             (_, Some(info)) if info.state != UploadState::Open => self.fail(step, WriteFault::NoSuchUpload),
             (Goal::Abort | Goal::Complete { .. }, Some(mut info)) => {
                 info.state = UploadState::Aborted;
@@ -334,12 +351,34 @@ impl UploadOp {
             origin: self.origin,
             request: RequestId(self.upload.0),
             deadline_ms: (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32,
+            content_ms: self.content_ms,
             put,
             side: alloc::vec![upload_row(&self.place, &info)],
             may_have_begun: false,
         };
         step.begin_put(incoming);
         Progress::Done
+    }
+
+    /// Completed before. If its object is still there, that write is carried on; if not, it was replaced since, and its parts
+    /// may be gone: no version may name them again (rule D10). The homes that told of it have one or the other.
+    fn look_back(&mut self, step: &mut Step<'_>) -> Progress {
+        self.looking_back = true;
+        RepairOp::spawn(step, &self.place, self.settings.n);
+        Progress::Until(step.now.after_ms(LOOK_BACK_MS).min(self.deadline_us))
+    }
+
+    fn look_again(&mut self, step: &mut Step<'_>) -> Progress {
+        if step.state.repairing.contains(&self.place) {
+            return Progress::Until(step.now.after_ms(LOOK_BACK_MS).min(self.deadline_us));
+        }
+        let request = RequestId(self.upload.0);
+        let own = step.read_copy(&self.place);
+        let is_there = own.is_ok_and(|copy| copy.is_some_and(|copy| copy.record.find_request(request).is_some()));
+        match self.info() {
+            Some(info) if is_there => self.complete(step, info),
+            _ => self.fail(step, WriteFault::NoSuchUpload),
+        }
     }
 
     /// Goes on to write rows to W homes.
@@ -368,6 +407,9 @@ impl Coordinate for UploadOp {
     }
 
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
+        if self.looking_back {
+            return Progress::Until(step.now.after_ms(LOOK_BACK_MS).min(self.deadline_us));
+        }
         match message {
             Message::ReadSideReply { result: Ok(ranges), .. } => self.add_read(from, ranges),
             Message::WriteSideReply { result: Ok(()), .. } => self.tally.set(from, Vote::Yes),
@@ -395,15 +437,21 @@ impl Coordinate for UploadOp {
             let (needed, synced) = (self.tally.needed() as u8, self.tally.count(Vote::Yes) as u8);
             return self.fail(step, WriteFault::TimedOut { needed, synced });
         }
+        if self.looking_back {
+            return self.look_again(step);
+        }
         let me = step.state.me();
         let asked: Vec<NodeId> = self.tally.with(Vote::Asked).filter(|home| *home != me).collect();
         for home in asked {
-            step.send(home, self.message_for_others(), About::default());
+            step.send(home, self.message_for_others(), self.about());
         }
         self.judge(step)
     }
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
+        if self.looking_back {
+            return Progress::Until(step.now.after_ms(LOOK_BACK_MS).min(self.deadline_us));
+        }
         self.tally.set(node, Vote::Down);
         self.judge(step)
     }

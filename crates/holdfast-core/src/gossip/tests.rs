@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use super::{Gossip, MemberState, PERIOD_US, Verdict};
 use crate::ids::{ActorId, ChunkId, ClusterId, NodeId, Partition};
 use crate::layout::{Layout, Member};
-use crate::node::{Config, Effect};
+use crate::node::{Config, DEAD_WAIT_MS, Effect, MESSAGE_LIFE_MS};
 use crate::storage::{Batch, ChunkHeader, ChunkToken, ReadError, Space, Storage, Visit, WriteSeq};
 use crate::time::Now;
 
@@ -47,6 +47,8 @@ impl Storage for Rows {
     }
     fn write_chunk(&mut self, _: ChunkToken, _: ChunkHeader, _: Bytes) {}
     fn read_chunk(&mut self, _: ChunkToken, _: Partition, _: ChunkId, _: u32, _: u32) {}
+    fn remove_chunks(&mut self, _: ChunkToken, _: Vec<(Partition, ChunkId)>) {}
+
     fn chunks(&self, _: Partition, _: Option<ChunkId>, _: usize) -> Result<Vec<ChunkHeader>, ReadError> {
         Ok(vec![])
     }
@@ -110,6 +112,8 @@ impl Cluster {
             layout: self.layout.clone(),
             fresh_actor: ActorId(1),
             kernel: [0; 16],
+            message_life_ms: MESSAGE_LIFE_MS,
+            dead_wait_ms: DEAD_WAIT_MS,
             gossip_seed: node as u64,
             planted: None,
         };

@@ -44,6 +44,8 @@ impl Role {
 pub(crate) struct HintIndex {
     owed: BTreeMap<NodeId, u64>,
     partitions: BTreeMap<Partition, u64>,
+    /// How often a first hint of a partition came, in this run.
+    begun: BTreeMap<Partition, u64>,
 }
 
 impl HintIndex {
@@ -71,7 +73,10 @@ impl HintIndex {
         }
         let known = self.partitions.len();
         match (before.is_empty(), after.is_empty()) {
-            (true, false) => *self.partitions.entry(partition).or_default() += 1,
+            (true, false) => {
+                *self.partitions.entry(partition).or_default() += 1;
+                *self.begun.entry(partition).or_default() += 1;
+            }
             (false, true) => lower(&mut self.partitions, partition),
             _ => {}
         }
@@ -81,6 +86,17 @@ impl HintIndex {
     /// Partitions of which this node holds hints.
     pub(crate) fn partitions(&self) -> Vec<Partition> {
         self.partitions.keys().copied().collect()
+    }
+
+    /// Whether this node holds hints of a partition.
+    pub(crate) fn are_of(&self, partition: Partition) -> bool {
+        self.partitions.contains_key(&partition)
+    }
+
+    /// How often this node came to hold a hint of a partition in this run: unchanged between two looks at which it held
+    /// none, it held none in between.
+    pub(crate) fn begun(&self, partition: Partition) -> u64 {
+        self.begun.get(&partition).copied().unwrap_or(0)
     }
 
     /// Hints owed to a home, records and chunks.
@@ -265,6 +281,12 @@ impl Step<'_> {
         let after: Vec<NodeId> = before.iter().copied().filter(|owed| *owed != home).collect();
         self.write_chunk_hint(key, &before, &after);
         Ok(())
+    }
+
+    /// A chunk is owed to nobody any more: it is dead.
+    pub(crate) fn disown_chunk(&mut self, key: &[u8]) -> Result<WriteSeq, Refusal> {
+        let before = self.read_chunk_hint(key)?;
+        Ok(self.write_chunk_hint(key, &before, &[]))
     }
 
     fn write_chunk_hint(&mut self, key: &[u8], before: &[NodeId], after: &[NodeId]) -> WriteSeq {

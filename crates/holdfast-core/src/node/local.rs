@@ -124,6 +124,7 @@ impl Step<'_> {
         let empty = Record::new();
         let before = before.unwrap_or(&empty);
         change_bodies(Space::Bodies, place, before, &after.record, bodies, &mut batch)?;
+        self.note_dead_versions(place, before, &after.record, &mut batch);
         self.note_replaced(before, &after.record);
         batch.put(Space::Rows, place.row_key(), encode_row(after.local, &after.record));
         self.count_change(place, before, &after.record, &mut batch)?;

@@ -4,6 +4,7 @@
 //! or never, and carries out effects. Nothing here waits.
 
 pub(crate) mod clock;
+pub(crate) mod dead;
 pub(crate) mod handed_over;
 pub(crate) mod hints;
 pub(crate) mod identity;
@@ -24,10 +25,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::coordinate::collect::CollectOp;
 use crate::coordinate::mend::MendOp;
 use crate::coordinate::{Coordinate, Origin, Progress};
+use crate::dead::{Collected, Forgetting};
 use crate::event::ClusterEvent;
-use crate::ids::{ActorId, ClusterId, NodeId};
+use crate::ids::{ActorId, ClusterId, NodeId, Tick};
 use crate::layout::Layout;
 use crate::message::{Envelope, Message, OpId, Refusal};
 use crate::planted::Planted;
@@ -64,6 +67,8 @@ pub enum Input {
     ChunkWritten(ChunkToken, Result<(), ChunkWriteError>),
     /// A range of a chunk; `Ok(None)` when there is no such chunk.
     ChunkRead(ChunkToken, Result<Option<Bytes>, ReadError>),
+    /// Chunks are gone, or could not all be removed.
+    ChunksRemoved(ChunkToken, Result<(), ChunkWriteError>),
     /// Time passed: [`Node::next_timer_us`] is reached.
     Timer,
 }
@@ -97,11 +102,22 @@ pub struct Config {
     /// Identity of the running kernel (all zero when unknown): a start under the same kernel as the last one, on a store
     /// that hands writes to the kernel before it returns, has lost nothing (rule D2).
     pub kernel: [u8; 16],
+    /// How long a message that carries records may live after they were read, in milliseconds: D of rule G2. The same on
+    /// every member; [`MESSAGE_LIFE_MS`] but in tests.
+    pub message_life_ms: u64,
+    /// How long a body stays after it died, in milliseconds, for readers that are under way; no promise rests on it.
+    pub dead_wait_ms: u64,
     /// Seed of the random choices of gossip; drawn by the shell.
     pub gossip_seed: u64,
     /// The fault to plant; ignored without the cargo feature.
     pub planted: Option<Planted>,
 }
+
+/// How long a dead body stays for readers under way, in milliseconds, unless an operator wants otherwise.
+pub const DEAD_WAIT_MS: u64 = 3_600_000;
+
+/// D of rule G2, in milliseconds.
+pub const MESSAGE_LIFE_MS: u64 = 60_000;
 
 /// Members' clocks may differ by this much before they say so (rule S4): a handed-over write that is late by more is past
 /// its deadline whatever the clocks, and is dropped.
@@ -127,8 +143,13 @@ impl Node {
     /// Takes one input and appends what is to be done.
     pub fn handle(&mut self, now: Now, input: Input, storage: &mut dyn Storage, effects: &mut Vec<Effect>) {
         let Self { state, ops, timers } = self;
+        let content_ms = match &input {
+            Input::Peer(_, envelope) => envelope.header.content_ms.min(now.wall_ms),
+            _ => now.wall_ms,
+        };
         let step = Step {
             now,
+            content_ms,
             state,
             storage,
             effects,
@@ -147,6 +168,7 @@ impl Node {
             Input::Synced(seq) => turn.synced(seq),
             Input::ChunkWritten(token, result) => turn.chunk_written(token, result),
             Input::ChunkRead(token, result) => turn.chunk_read(token, result),
+            Input::ChunksRemoved(token, result) => turn.chunks_removed(token, result),
             Input::Timer => {
                 turn.timer();
                 turn.gossip_timer();
@@ -158,10 +180,16 @@ impl Node {
     /// When [`Input::Timer`] is wanted next, in monotonic microseconds; `None` while there is nothing to wait for.
     #[must_use]
     pub fn next_timer_us(&self) -> Option<u64> {
-        [self.next_operation_us(), self.next_gossip_us()]
+        [self.next_operation_us(), self.next_look_us(), self.next_gossip_us()]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// The same for the next look for dead bodies that are due; that alone disturbs no rest.
+    #[must_use]
+    pub fn next_look_us(&self) -> Option<u64> {
+        self.state.dead.next_look_us()
     }
 
     /// The same for operations alone: `None` when the node is at rest, gossip apart.
@@ -208,6 +236,17 @@ impl Node {
         self.ops.len()
     }
 
+    /// Bodies that wait to be forgotten, on this node's account.
+    #[must_use]
+    pub fn forgetting(&self) -> Forgetting {
+        let dead = &self.state.dead;
+        Forgetting {
+            bodies: dead.bodies,
+            bytes: dead.bytes,
+            held_by: dead.held_by,
+        }
+    }
+
     /// Homes to which this node owes hints, and how many, records and chunks together.
     #[must_use]
     pub fn hints(&self) -> Vec<(NodeId, u64)> {
@@ -224,14 +263,15 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn peer(&mut self, from: NodeId, envelope: Envelope) {
-        if envelope.header.cluster != self.step.state.config.cluster {
+        if envelope.header.cluster != self.step.state.config.cluster || self.is_dead(&envelope) {
             return;
         }
         match envelope.message {
             Message::Forward { op, mut request } => {
-                request.deadline_ms = request.deadline_ms.min(envelope.header.deadline_ms);
+                // Counted from when the client asked; the header says what is left of it.
                 let patience_ms = u64::from(request.deadline_ms) + CLOCK_BOUND_MS;
                 let ends_ms = envelope.header.content_ms.saturating_add(patience_ms);
+                request.deadline_ms = request.deadline_ms.min(envelope.header.deadline_ms);
                 if ends_ms < self.step.now.wall_ms || !self.step.state.handed_over.is_new(from, op) {
                     return;
                 }
@@ -246,7 +286,8 @@ impl Turn<'_> {
             | Message::WriteSideReply { op, .. }
             | Message::ReadSideReply { op, .. }
             | Message::CountReply { op, .. }
-            | Message::CompareReply { op, .. } => {
+            | Message::CompareReply { op, .. }
+            | Message::CollectReply { op, .. } => {
                 let mut message = Some(envelope.message);
                 self.wake(op, &mut |running, step| match message.take() {
                     Some(message) => running.reply(step, from, message),
@@ -255,6 +296,16 @@ impl Turn<'_> {
             }
             _ => self.step.serve(from, envelope),
         }
+    }
+
+    /// Rule G2: what carries records dies, or one that everybody had forgotten could come back with it. Clocks may differ by
+    /// another life before that costs anything.
+    fn is_dead(&self, envelope: &Envelope) -> bool {
+        let dies_ms = envelope
+            .header
+            .content_ms
+            .saturating_add(2 * self.step.state.config.message_life_ms);
+        envelope.message.carries_records() && dies_ms < self.step.now.wall_ms
     }
 
     fn synced(&mut self, seq: WriteSeq) {
@@ -301,6 +352,22 @@ impl Turn<'_> {
         }
     }
 
+    /// Chunks are gone. That they are not indexed any more is not on disk yet; once anything later is, it is.
+    fn chunks_removed(&mut self, token: ChunkToken, result: Result<(), ChunkWriteError>) {
+        match self.step.state.take_chunk_waiter(token) {
+            Some(ChunkWaiter::Own(op)) => {
+                self.wake(op, &mut |running, step| running.own_chunks_removed(step, result));
+            }
+            Some(ChunkWaiter::Member(node, op, _)) => {
+                let result = result.map(|()| Collected::Done).map_err(Refusal::from);
+                let seq = self.step.write(Batch::default(), Tick(0));
+                self.step
+                    .reply_when_synced(seq, node, Message::CollectReply { op, result });
+            }
+            None => {}
+        }
+    }
+
     fn timer(&mut self) {
         let now_us = self.step.now.mono_us;
         while let Some((wake_us, op)) = self.timers.first().copied() {
@@ -334,6 +401,7 @@ impl Turn<'_> {
 
     /// Starts what this turn began and wakes what it made ready, until nothing is left.
     fn settle(&mut self) {
+        CollectOp::spawn_if_wanted(&mut self.step);
         loop {
             if let Some(mut op) = self.step.spawned.pop() {
                 let progress = op.start(&mut self.step);

@@ -89,6 +89,7 @@ impl Step<'_> {
                 let result = self.serve_compare(from, what, &first, &to, sum);
                 self.reply(from, Message::CompareReply { op, result });
             }
+            Message::Collect { op, ask } => self.serve_collect(from, op, &ask),
             // Forwarded writes and replies are operations; the node takes them before this.
             _ => {}
         }

@@ -60,15 +60,32 @@ fn merge_uploads(a: UploadInfo, b: UploadInfo) -> UploadInfo {
     }
 }
 
+fn is_closed(upload: &Bytes) -> bool {
+    decode_upload(upload).is_ok_and(|row| row.info.state != UploadState::Open)
+}
+
 impl Step<'_> {
     /// Merges side rows into a batch; rows that would not change are left out.
-    pub(crate) fn merge_side_rows(&self, rows: &[SideRow], batch: &mut Batch) -> Result<(), Refusal> {
+    pub(crate) fn merge_side_rows(&mut self, rows: &[SideRow], batch: &mut Batch) -> Result<(), Refusal> {
         for row in rows {
             let ours = self.storage.get(row.space, &row.key)?;
             let merged = merge_values(row.space, ours.as_ref(), &row.value).ok_or(Refusal::Malformed)?;
             if ours.as_ref() != Some(&merged) {
+                if row.space == Space::Uploads && is_closed(&merged) && !ours.as_ref().is_some_and(is_closed) {
+                    self.note_closed(&row.key, batch)?;
+                }
                 batch.put(row.space, row.key.clone(), merged);
             }
+        }
+        Ok(())
+    }
+
+    /// An upload is closed here: unless a version names its parts, they are dead.
+    fn note_closed(&mut self, key: &[u8], batch: &mut Batch) -> Result<(), Refusal> {
+        if let Some((place, id)) = Place::parse(key)
+            && let Ok(id) = id.try_into()
+        {
+            self.note_dead_upload(&place, UploadId(u128::from_be_bytes(id)), batch)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::clock::Clock;
+use super::dead::DeadIndex;
 use super::hints::HintIndex;
 use super::identity::{Identity, read_tick_bound};
 use super::state::State;
@@ -29,10 +30,12 @@ impl Node {
         let mut gossip = Gossip::start(&config, identity.actor, identity.boot, storage)?;
         let hints = HintIndex::read(storage)?;
         gossip.set_hinted_partitions(&hints.partitions());
+        let dead = DeadIndex::read(storage)?;
         let seq = storage.write(batch);
         let mut state = State::new(config, identity, clock, registry, gossip);
         state.entries_unreadable = entries_unreadable;
         state.hints = hints;
+        state.dead = dead;
         Ok((
             Self {
                 state,

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::clock::{BoundNotDurable, Clock};
+use super::dead::DeadIndex;
 use super::handed_over::HandedOver;
 use super::hints::HintIndex;
 use super::identity::Identity;
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) repairing: BTreeSet<Place>,
     /// What this node owes homes that were away.
     pub(crate) hints: HintIndex,
+    /// Bodies that wait to be forgotten.
+    pub(crate) dead: DeadIndex,
     /// Homes to which hints are being handed off.
     pub(crate) handing_off: BTreeSet<NodeId>,
     /// Hints on their way, by home, so that none is sent twice at once.
@@ -110,6 +113,7 @@ impl State {
             counts: BTreeMap::new(),
             repairing: BTreeSet::new(),
             hints: HintIndex::default(),
+            dead: DeadIndex::default(),
             handing_off: BTreeSet::new(),
             delivering: BTreeSet::new(),
             handed_over: HandedOver::default(),
@@ -182,6 +186,8 @@ impl State {
 /// One input being taken: the state, the disk, the time, and what is to be done.
 pub(crate) struct Step<'a> {
     pub(crate) now: Now,
+    /// When what this input carries was read: now, unless a member sent it (rule G2).
+    pub(crate) content_ms: u64,
     pub(crate) state: &'a mut State,
     pub(crate) storage: &'a mut dyn Storage,
     pub(crate) effects: &'a mut Vec<Effect>,
@@ -202,7 +208,7 @@ impl Step<'_> {
                 epoch: layout.epoch(),
                 settings_version: about.settings_version,
                 request: about.request,
-                content_ms: self.now.wall_ms,
+                content_ms: about.content_ms.unwrap_or(self.now.wall_ms),
                 deadline_ms: about.deadline_ms,
             },
             message,
@@ -292,4 +298,6 @@ pub(crate) struct About {
     pub(crate) settings_version: u64,
     pub(crate) request: RequestId,
     pub(crate) deadline_ms: u32,
+    /// When the records in it were read, in Unix milliseconds; now, if not said (rule G2).
+    pub(crate) content_ms: Option<u64>,
 }

@@ -7,6 +7,7 @@
 pub mod content;
 pub mod context;
 pub mod datagram;
+pub mod dead;
 pub mod encoded;
 mod field;
 pub mod hint;

@@ -1,8 +1,8 @@
 //! Strategies for messages: every variant of everything they hold.
 
 use holdfast_core::content::Manifest;
-use holdfast_core::ids::BucketId;
-use holdfast_core::ids::RequestId;
+use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld};
+use holdfast_core::ids::{BucketId, PartId, RequestId};
 use holdfast_core::message::{
     Compared, Copy, Envelope, Message, RangeRows, ReadResult, Refusal, ShardCursor, ShardRows, SideRange, SideRow,
     Walk, WalkEnd, Write, WritePurpose, Written,
@@ -30,6 +30,7 @@ pub fn envelope() -> BoxedStrategy<Envelope> {
         8 => key_message(),
         5 => chunk_message(),
         8 => range_message(),
+        2 => collect_message(),
         4 => (op(), client_request()).prop_map(|(op, request)| Message::Forward { op, request }),
         4 => (op(), answer()).prop_map(|(op, answer)| Message::ForwardReply { op, answer }),
     ];
@@ -208,6 +209,37 @@ fn range_message() -> BoxedStrategy<Message> {
     .boxed()
 }
 
+fn collect_message() -> BoxedStrategy<Message> {
+    let part = || any::<u128>().prop_map(PartId);
+    let range = (part(), any::<u32>(), any::<u32>()).prop_map(|(part, from, to)| ChunkRange { part, from, to });
+    let ask = prop_oneof![
+        vec((place(), part()), 0..4).prop_map(Collect::Named),
+        vec(partition(), 0..4).prop_map(Collect::Hints),
+        vec(range, 0..4).prop_map(Collect::Remove),
+        vec(row_key(), 0..4).prop_map(Collect::Forget),
+    ];
+    let held = (
+        any::<u64>(),
+        any::<u64>(),
+        vec((partition(), any::<bool>(), any::<u64>()), 0..4),
+    )
+        .prop_map(|(boot, wall_ms, partitions)| HintsHeld {
+            boot,
+            wall_ms,
+            partitions,
+        });
+    let collected = prop_oneof![
+        vec(part(), 0..4).prop_map(Collected::Named),
+        held.prop_map(Collected::Hints),
+        Just(Collected::Done),
+    ];
+    prop_oneof![
+        (op(), ask).prop_map(|(op, ask)| Message::Collect { op, ask }),
+        (op(), refusable(collected.boxed())).prop_map(|(op, result)| Message::CollectReply { op, result }),
+    ]
+    .boxed()
+}
+
 fn put() -> BoxedStrategy<Put> {
     let object =
         (text(), headers(), stored_body()).prop_map(|(etag, headers, body)| PutValue::Object { etag, headers, body });
@@ -372,17 +404,26 @@ fn outcome() -> BoxedStrategy<PutOutcome> {
 
 fn answer() -> BoxedStrategy<Answer> {
     let coordinator = any::<u64>().prop_map(holdfast_core::ids::NodeId);
-    let got = (record(), bodies(), coordinator, nodes(), clocks(), (nodes(), nodes())).prop_map(
-        |(record, bodies, coordinator, preference_list, clocks, (down, stand_ins))| Got {
-            record,
-            bodies,
-            coordinator,
-            preference_list,
-            clocks,
-            down,
-            stand_ins,
-        },
-    );
+    let got = (
+        record(),
+        bodies(),
+        coordinator,
+        nodes(),
+        clocks(),
+        (nodes(), nodes(), nodes()),
+    )
+        .prop_map(
+            |(record, bodies, coordinator, preference_list, clocks, (down, stand_ins, holders_unheard))| Got {
+                record,
+                bodies,
+                coordinator,
+                preference_list,
+                clocks,
+                down,
+                stand_ins,
+                holders_unheard,
+            },
+        );
     let entry = prop_oneof![
         (text(), encoded()).prop_map(|(key, record)| PageEntry::Object { key, record }),
         text().prop_map(PageEntry::CommonPrefix),

@@ -2,6 +2,7 @@
 
 use holdfast_core::codec::DecodeError;
 use holdfast_core::wire::context::{decode_context, encode_context};
+use holdfast_core::wire::dead::{decode_dead, encode_dead};
 use holdfast_core::wire::hint::{decode_chunk_hint, decode_hint, encode_chunk_hint, encode_hint};
 use holdfast_core::wire::record::{
     decode_counts, decode_entry_row, decode_manifest, decode_part, decode_record, decode_row, decode_upload,
@@ -45,6 +46,10 @@ pub fn rows() -> Vec<(Rewrite, Samples)> {
         (
             |bytes| Ok(encode_chunk_hint(&decode_chunk_hint(bytes)?).to_vec()),
             vec![("chunk-hint", encode_chunk_hint(&samples::hint().owed).to_vec())],
+        ),
+        (
+            |bytes| Ok(encode_dead(&decode_dead(bytes)?)),
+            vec![("dead", encode_dead(&samples::dead_body()))],
         ),
         (
             |bytes| Ok(encode_manifest(&decode_manifest(bytes)?)),

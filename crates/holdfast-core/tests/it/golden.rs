@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use holdfast_core::message::Message;
 use holdfast_core::wire::context::decode_context;
+use holdfast_core::wire::dead::decode_dead;
 use holdfast_core::wire::hint::{decode_chunk_hint, decode_hint};
 use holdfast_core::wire::message;
 use holdfast_core::wire::record::{
@@ -76,6 +77,7 @@ fn golden_rows_are_read_as_the_values_they_were_made_of() {
     assert_eq!(decode_row(read("row-siblings")), Ok((samples::local(), siblings)));
     assert_eq!(decode_hint(read("hint")), Ok(samples::hint()));
     assert_eq!(decode_chunk_hint(&read("chunk-hint")), Ok(samples::hint().owed));
+    assert_eq!(decode_dead(read("dead")), Ok(samples::dead_body()));
     assert_eq!(decode_manifest(read("manifest")), Ok(samples::manifest()));
     assert_eq!(decode_upload(read("upload")), Ok(samples::upload()));
     assert_eq!(decode_part(read("part")), Ok(samples::part()));
@@ -119,10 +121,12 @@ const fn number_of(message: &Message) -> usize {
         Message::CountReply { .. } => 17,
         Message::Compare { .. } => 18,
         Message::CompareReply { .. } => 19,
+        Message::Collect { .. } => 20,
+        Message::CollectReply { .. } => 21,
     }
 }
 
-const VARIANTS: usize = 20;
+const VARIANTS: usize = 22;
 
 #[test]
 fn every_message_has_a_golden_file() {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use holdfast_core::bucket::{AccessKey, Bucket, BucketState, Conflict, KeyState, Settings};
 use holdfast_core::content::{BodyForm, Content, Kind, Manifest, ManifestPart, StoredBody};
 use holdfast_core::context::Context;
+use holdfast_core::dead::{ChunkRange, Collect, Collected, DeadBody, HintsHeld};
 use holdfast_core::ids::{
     ActorId, BucketId, ChunkId, ClusterId, Dot, NodeId, ObjectKey, PartId, Partition, RequestId, Tick, UploadId,
 };
@@ -276,6 +277,9 @@ pub fn messages() -> Vec<(String, Envelope)> {
     for (name, message) in range_messages() {
         add(name, message);
     }
+    for (name, message) in collect_messages() {
+        add(name, message);
+    }
     for (name, what) in requests() {
         let request = ClientRequest {
             request: RequestId(0x99),
@@ -518,6 +522,46 @@ fn range_messages() -> Vec<(&'static str, Message)> {
     ]
 }
 
+/// A body that a version left behind.
+pub fn dead_body() -> DeadBody {
+    DeadBody {
+        since_ms: 1_700_000_000_123,
+        manifest: manifest(),
+    }
+}
+
+fn collect_messages() -> Vec<(&'static str, Message)> {
+    let ask = |ask| Message::Collect { op: OP, ask };
+    let reply = |collected| Message::CollectReply {
+        op: OP,
+        result: Ok(collected),
+    };
+    let part = PartId(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100);
+    vec![
+        ("collect-named", ask(Collect::Named(vec![(place(), part)]))),
+        ("collect-hints", ask(Collect::Hints(vec![Partition(1), Partition(513)]))),
+        (
+            "collect-remove",
+            ask(Collect::Remove(vec![ChunkRange {
+                part,
+                from: 1,
+                to: 1_025,
+            }])),
+        ),
+        ("collect-forget", ask(Collect::Forget(vec![place().row_key()]))),
+        ("collect-reply-named", reply(Collected::Named(vec![part]))),
+        (
+            "collect-reply-hints",
+            reply(Collected::Hints(HintsHeld {
+                boot: 7,
+                wall_ms: 1_700_000_000_123,
+                partitions: vec![(Partition(1), true, 3), (Partition(513), false, 4)],
+            })),
+        ),
+        ("collect-reply-done", reply(Collected::Done)),
+    ]
+}
+
 fn requests() -> Vec<(&'static str, Request)> {
     let put = |value, context| {
         Request::Put(Put {
@@ -656,6 +700,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         clocks: vec![(NodeId(2), context())],
         down: vec![NodeId(9)],
         stand_ins: vec![NodeId(8)],
+        holders_unheard: vec![NodeId(7)],
     };
     let page = Page {
         entries: vec![

@@ -251,6 +251,10 @@ impl Completions for StoreEvents {
         self.feed(Input::ChunkRead(token, result));
     }
 
+    fn chunks_removed(&self, token: ChunkToken, result: Result<(), ChunkWriteError>) {
+        self.feed(Input::ChunksRemoved(token, result));
+    }
+
     fn failed(&self, failure: StoreFailure) {
         let _ = self.synced.send_replace(Err(failure.to_string()));
         if let Some(inner) = self.inner.get().and_then(Weak::upgrade) {

@@ -94,6 +94,12 @@ impl Shell {
         self.inner.lock_core().node.hints()
     }
 
+    /// Bodies of overwritten and deleted objects that wait to be forgotten, on this node's account.
+    #[must_use]
+    pub fn forgetting(&self) -> holdfast_core::dead::Forgetting {
+        self.inner.lock_core().node.forgetting()
+    }
+
     /// Says of a member that it is down on purpose, or no longer.
     pub fn maintain(&self, node: NodeId, on: bool) {
         self.inner.feed(Input::Maintain(node, on));

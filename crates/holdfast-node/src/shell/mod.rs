@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use holdfast_core::ids::{ActorId, NodeId};
-use holdfast_core::node::{Config, Node};
+use holdfast_core::node::{Config, DEAD_WAIT_MS, MESSAGE_LIFE_MS, Node};
 use holdfast_core::registry::Registry;
 use holdfast_core::request::Answer;
 use holdfast_core::storage::Storage;
@@ -48,12 +48,32 @@ pub struct ShellConfig {
     pub identity: Identity,
     /// Sizes and bounds of the store.
     pub store: Options,
+    /// When what is dead may go.
+    pub forgetting: Forgetting,
     /// Answers nodes that register, if anyone does.
     pub strangers: Option<Arc<dyn Strangers>>,
     /// Called once when the node must stop because its disk, or the program, is broken.
     pub on_failure: Box<dyn Fn(String) + Send + Sync>,
     /// Called each time the node comes to rest: nothing has happened for some seconds, nothing is in flight.
     pub on_rest: Box<dyn Fn() + Send + Sync>,
+}
+
+/// When the bodies of overwritten and deleted objects may go (rules D10, G2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Forgetting {
+    /// How long they stay at least, in milliseconds, for readers under way.
+    pub dead_wait_ms: u64,
+    /// How long messages may live, in milliseconds; the same on every node.
+    pub message_life_ms: u64,
+}
+
+impl Default for Forgetting {
+    fn default() -> Self {
+        Self {
+            dead_wait_ms: DEAD_WAIT_MS,
+            message_life_ms: MESSAGE_LIFE_MS,
+        }
+    }
 }
 
 /// Why a node did not start.
@@ -156,6 +176,8 @@ impl Shell {
             layout: Arc::new(cluster.layout.clone()),
             fresh_actor: ActorId(random_u64()),
             kernel: kernel_boot_id(),
+            message_life_ms: config.forgetting.message_life_ms,
+            dead_wait_ms: config.forgetting.dead_wait_ms,
             gossip_seed: random_u64(),
             planted: None,
         };

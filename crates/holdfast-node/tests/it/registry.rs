@@ -49,6 +49,7 @@ async fn start(data: PathBuf, identity: Identity, listener: Arc<TcpListener>) ->
 
 fn config(data: PathBuf, identity: Identity) -> ShellConfig {
     ShellConfig {
+        forgetting: Default::default(),
         data,
         identity,
         store: holdfast_store::Options::default(),

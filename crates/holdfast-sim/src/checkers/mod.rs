@@ -7,6 +7,7 @@ pub mod contexts;
 pub mod converged;
 pub mod dots;
 pub mod durable;
+pub mod forgotten;
 pub mod listing;
 pub mod lives;
 pub mod membership;
@@ -43,6 +44,8 @@ pub enum Promise {
     HomesFirst,
     /// A listing shows what gets would find.
     ListingsMatch,
+    /// Chunks go only when no disk names them (D10, G1).
+    NamedKept,
     /// Uploads and parts are kept until they are closed, and closed for good then.
     UploadsKept,
     /// Once all is healed and quiet, all homes hold the same.

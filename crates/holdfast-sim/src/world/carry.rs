@@ -1,17 +1,19 @@
 //! Carrying things: messages between nodes, answers to clients, syncs and chunk operations of disks, timers.
 
-use holdfast_core::ids::NodeId;
+use holdfast_core::ids::{ChunkId, NodeId, Partition};
 use holdfast_core::message::{Envelope, Message, ShardRows, WalkEnd, WritePurpose};
-use holdfast_core::node::{ClientToken, Effect, Input};
+use holdfast_core::node::{ClientToken, Effect, Input, Node};
 use holdfast_core::request::{Answer, ClientRequest, PutOutcome, Request};
 use holdfast_core::storage::{ChunkToken, Space, Storage, WriteSeq};
 use holdfast_core::wire::record::decode_row;
+use holdfast_store::MemoryStore;
 use holdfast_store::memory::{ChunkFault, Event as StoreEvent};
 
 use super::{ClientEvent, Event, Process, World};
-use crate::checkers::{Promise, dots, durable};
+use crate::checkers::{Promise, dots, durable, forgotten};
 use crate::coverage::Reached;
 use crate::describe;
+use crate::plan::Plan;
 use crate::truth::NodeIx;
 use crate::watch::{Cause, Watch};
 
@@ -29,6 +31,9 @@ impl World {
         for change in of.disk.take_changes() {
             watch.row_written(self.now_us, NodeIx(member), actor, cause, &change);
         }
+        for chunks in self.members[member].disk.take_removals() {
+            self.judge_removal(watch, chunks);
+        }
         for effect in effects {
             match effect {
                 Effect::Send(to, envelope) => self.send(watch, member, to, envelope),
@@ -42,6 +47,17 @@ impl World {
         self.plan_disk(member);
         self.plan_timer(member);
         self.plan_gossip(member);
+    }
+
+    /// One look at all disks for all members, who are asked to remove the same chunks one after the other.
+    fn judge_removal(&mut self, watch: &mut Watch, chunks: Vec<(Partition, ChunkId)>) {
+        if self.removed_last == chunks {
+            return;
+        }
+        let disks: Vec<&MemoryStore> = self.members.iter().map(|of| &of.disk.store).collect();
+        let found = forgotten::check(&disks, &chunks);
+        watch.judge(self.now_us, Promise::NamedKept, found);
+        self.removed_last = chunks;
     }
 
     fn plan_disk(&mut self, member: usize) {
@@ -88,7 +104,7 @@ impl World {
     fn plan_timer(&mut self, member: usize) {
         let of = &mut self.members[member];
         let Process::Up(node) = &of.process else { return };
-        let Some(wanted_us) = node.next_operation_us() else {
+        let Some(wanted_us) = wanted_us(&self.plan, node) else {
             return;
         };
         let planned_us = of.clock.true_us_of(wanted_us).max(self.now_us + 1);
@@ -114,10 +130,7 @@ impl World {
         of.timer_at_us = None;
         let now = of.clock.read(self.now_us);
         let Process::Up(node) = &of.process else { return };
-        if node
-            .next_operation_us()
-            .is_some_and(|wanted_us| wanted_us <= now.mono_us)
-        {
+        if wanted_us(&self.plan, node).is_some_and(|wanted_us| wanted_us <= now.mono_us) {
             self.feed(watch, member, Input::Timer);
         } else {
             self.plan_timer(member);
@@ -156,6 +169,10 @@ impl World {
                 self.feed(watch, member, Input::ChunkWritten(token, result));
             }
             Some(StoreEvent::ChunkRead(token, result)) => self.feed(watch, member, Input::ChunkRead(token, result)),
+            Some(StoreEvent::ChunksRemoved(token, result)) => {
+                watch.coverage.reach(Reached::ChunksForgotten);
+                self.feed(watch, member, Input::ChunksRemoved(token, result));
+            }
             Some(StoreEvent::Synced(_)) | None => {}
         }
     }
@@ -341,4 +358,11 @@ fn note_sent(watch: &mut Watch, from: usize, envelope: &Envelope) {
         }
         _ => {}
     }
+}
+
+/// When a node wants to be woken, gossip apart. Where dead bodies stay for the run's length, so does the wish to look for
+/// them, and nobody waits for it.
+fn wanted_us(plan: &Plan, node: &Node) -> Option<u64> {
+    let look_us = node.next_look_us().filter(|_| plan.forgets());
+    [node.next_operation_us(), look_us].into_iter().flatten().min()
 }

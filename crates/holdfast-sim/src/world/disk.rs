@@ -28,12 +28,18 @@ pub struct Disk {
     pub store: MemoryStore,
     changes: Vec<RowChange>,
     chunk_operations: Vec<ChunkToken>,
+    removals: Vec<Vec<(Partition, ChunkId)>>,
 }
 
 impl Disk {
     /// Rows changed since the last call.
     pub fn take_changes(&mut self) -> Vec<RowChange> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Removals of chunks begun since the last call.
+    pub fn take_removals(&mut self) -> Vec<Vec<(Partition, ChunkId)>> {
+        std::mem::take(&mut self.removals)
     }
 
     /// Chunk operations begun since the last call.
@@ -93,6 +99,12 @@ impl Storage for Disk {
     fn read_chunk(&mut self, token: ChunkToken, partition: Partition, id: ChunkId, from: u32, length: u32) {
         self.chunk_operations.push(token);
         self.store.read_chunk(token, partition, id, from, length);
+    }
+
+    fn remove_chunks(&mut self, token: ChunkToken, chunks: Vec<(Partition, ChunkId)>) {
+        self.chunk_operations.push(token);
+        self.removals.push(chunks.clone());
+        self.store.remove_chunks(token, chunks);
     }
 
     fn chunks(

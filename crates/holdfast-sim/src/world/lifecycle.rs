@@ -1,7 +1,7 @@
 //! Processes begin and end, and learn which peers they can reach.
 
 use holdfast_core::ids::ActorId;
-use holdfast_core::node::{Config, Input, Node};
+use holdfast_core::node::{Config, DEAD_WAIT_MS, Input, Node};
 use holdfast_core::storage::{Storage, WriteSeq};
 
 use super::{ClientEvent, ClientIx, Event, Process, World};
@@ -11,6 +11,9 @@ use crate::watch::{Cause, Watch};
 
 /// A process that stands still for longer than this may be taken for dead by its peers.
 const STILL_US_MAX: u64 = 2_000_000;
+
+/// How long dead bodies wait where the cluster forgets within the run, in milliseconds.
+const DEAD_WAIT_SHORT_MS: u64 = 2_000;
 
 /// Idle clients come back within this time of a node.
 const RUSH_US_MAX: u64 = 400_000;
@@ -29,6 +32,12 @@ impl World {
             layout: self.layout.clone(),
             fresh_actor,
             kernel: if self.plan.kernel_unknown { [0; 16] } else { of.kernel },
+            message_life_ms: self.plan.message_life_ms,
+            dead_wait_ms: if self.plan.forgets() {
+                DEAD_WAIT_SHORT_MS
+            } else {
+                DEAD_WAIT_MS
+            },
             gossip_seed: self.gossip_rng.next_u64(),
             planted: self.planted,
         };

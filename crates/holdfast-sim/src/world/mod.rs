@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use holdfast_core::ids::{ClusterId, NodeId};
+use holdfast_core::ids::{ChunkId, ClusterId, NodeId, Partition};
 use holdfast_core::layout::Layout;
 use holdfast_core::message::Envelope;
 use holdfast_core::node::{ClientToken, Effect, Input};
@@ -153,6 +153,8 @@ pub struct World {
     /// Members and preference lists.
     pub layout: Arc<Layout>,
     plan: Plan,
+    /// Chunks that a member was last asked to remove.
+    removed_last: Vec<(Partition, ChunkId)>,
     cluster: ClusterId,
     planted: Option<Planted>,
     rng: Rng,
@@ -208,6 +210,7 @@ impl World {
             events: 0,
             ids,
             plan: plan.clone(),
+            removed_last: Vec::new(),
             rng,
         };
         for member in 0..world.members.len() {

@@ -3,6 +3,8 @@
 
 mod coverage;
 mod determinism;
+mod few;
+mod hint_holders;
 mod mend;
 mod planted;
 mod regressions;

@@ -1,125 +1,26 @@
 //! A chunk that a read found damaged is written again, whoever asked, and nodes whose copies are all damaged do not ask
-//! each other for ever.
-//!
-//! Three nodes by hand instead of a simulated cluster, in which disks do not rot.
-
-use std::sync::Arc;
+//! each other for ever. Here by hand: the simulator's disks do not rot.
 
 use bytes::Bytes;
 use holdfast_core::bucket::Settings;
-use holdfast_core::ids::{ActorId, BucketId, ChunkId, ClusterId, NodeId, ObjectKey, PartId, RequestId};
-use holdfast_core::layout::{Layout, Member};
-use holdfast_core::message::Message;
-use holdfast_core::node::{ClientToken, Config, Effect, Input, Node};
+use holdfast_core::ids::{BucketId, ChunkId, ObjectKey, PartId};
 use holdfast_core::place::{chunk_position, partition_of};
-use holdfast_core::request::{Answer, ClientRequest, ReadChunk, ReadFault, Request, WriteChunk};
+use holdfast_core::request::{Answer, ReadChunk, ReadFault, Request, WriteChunk};
 use holdfast_core::storage::{ChunkToken, Storage};
-use holdfast_core::time::Now;
-use holdfast_store::MemoryStore;
 use holdfast_store::memory::Event;
 
-const PARTITION_BITS: u8 = 4;
+use crate::few::{Few, PARTITION_BITS};
+
 const BODY: &[u8] = b"what was written, and must be read";
 
-struct Three {
-    nodes: Vec<(Node, MemoryStore)>,
-    now: Now,
-    answers: Vec<Answer>,
-    /// Questions for a chunk that were carried.
-    chunk_questions: usize,
-}
+/// Nodes, and what is done with the chunk.
+struct Three(Few);
 
 impl Three {
-    fn new() -> Self {
-        let members = (1..=3).map(|id| Member {
-            id: NodeId(id),
-            name: format!("n{id}"),
-            zone: String::new(),
-            host: format!("h{id}"),
-            capacity_bytes: 1,
-        });
-        let layout = Arc::new(Layout::found(members.collect(), PARTITION_BITS));
-        let mut three = Self {
-            nodes: Vec::new(),
-            now: Now {
-                wall_ms: 1_700_000_000_000,
-                mono_us: 1_000_000,
-            },
-            answers: Vec::new(),
-            chunk_questions: 0,
-        };
-        for id in 1..=3 {
-            let mut store = MemoryStore::new();
-            let config = Config {
-                cluster: ClusterId(9),
-                node: NodeId(id),
-                layout: Arc::clone(&layout),
-                fresh_actor: ActorId(100 + id),
-                kernel: [1; 16],
-                planted: None,
-                gossip_seed: id,
-            };
-            let (node, _) = Node::start(config, &mut store).expect("starts");
-            three.nodes.push((node, store));
-        }
-        for at in 0..3 {
-            for other in (0..3).filter(|other| *other != at) {
-                three.feed(at, Input::PeerUp(NodeId(other as u64 + 1)));
-            }
-        }
-        three.settle();
-        three
-    }
-
-    /// Gives a node one input, and all nodes what follows from it until nothing does.
-    fn feed(&mut self, at: usize, input: Input) {
-        let mut inputs = vec![(at, input)];
-        let mut steps = 0;
-        while let Some((at, input)) = inputs.pop() {
-            steps += 1;
-            assert!(steps < 100_000, "they never come to rest");
-            let (node, store) = &mut self.nodes[at];
-            let mut effects = Vec::new();
-            node.handle(self.now, input, store, &mut effects);
-            inputs.extend(store.take_events().into_iter().map(|event| (at, reported(event))));
-            for effect in effects {
-                match effect {
-                    Effect::Send(to, envelope) => {
-                        self.chunk_questions += usize::from(matches!(envelope.message, Message::ReadChunk { .. }));
-                        inputs.insert(0, (to.0 as usize - 1, Input::Peer(NodeId(at as u64 + 1), envelope)));
-                    }
-                    Effect::Answer(_, answer) => self.answers.push(answer),
-                    // Nobody gossips here: the members are connected, which is enough.
-                    Effect::RegistryChanged(_) | Effect::Datagram(..) | Effect::Event(_) => {}
-                }
-            }
-        }
-    }
-
-    /// Lets time pass until no node waits for any.
-    fn settle(&mut self) {
-        for _ in 0..10_000 {
-            let due = (0..3)
-                .filter_map(|at| Some((self.nodes[at].0.next_operation_us()?, at)))
-                .min();
-            let Some((due_us, at)) = due else { return };
-            let passed_us = due_us.saturating_sub(self.now.mono_us);
-            self.now.mono_us += passed_us;
-            self.now.wall_ms += passed_us / 1_000;
-            self.feed(at, Input::Timer);
-        }
-        panic!("a timer stays");
-    }
-
     fn ask(&mut self, at: usize, what: Request) -> Answer {
-        let request = ClientRequest {
-            request: RequestId(7),
-            deadline_ms: 10_000,
-            what,
-        };
-        self.feed(at, Input::Client(ClientToken(1), request));
-        self.settle();
-        self.answers.pop().expect("answered")
+        let answer = self.0.ask(at, what);
+        self.0.settle();
+        answer
     }
 
     fn read(&mut self, at: usize) -> Answer {
@@ -135,25 +36,17 @@ impl Three {
     }
 
     fn damage(&mut self, at: usize) {
-        assert!(self.nodes[at].1.corrupt_chunk(partition(), chunk()), "it has a copy");
+        assert!(self.0.nodes[at].1.corrupt_chunk(partition(), chunk()), "it has a copy");
     }
 
     /// What a node's disk gives back, asked behind the node's back.
     fn on_disk(&mut self, at: usize) -> Option<Bytes> {
-        let (_, store) = &mut self.nodes[at];
+        let (_, store) = &mut self.0.nodes[at];
         store.read_chunk(ChunkToken(u64::MAX), partition(), chunk(), 0, u32::MAX);
         match store.take_events().pop() {
             Some(Event::ChunkRead(_, result)) => result.ok().flatten(),
             other => panic!("not a chunk read: {other:?}"),
         }
-    }
-}
-
-fn reported(event: Event) -> Input {
-    match event {
-        Event::Synced(seq) => Input::Synced(seq),
-        Event::ChunkWritten(token, result) => Input::ChunkWritten(token, result),
-        Event::ChunkRead(token, result) => Input::ChunkRead(token, result),
     }
 }
 
@@ -181,7 +74,7 @@ fn partition() -> holdfast_core::ids::Partition {
 }
 
 fn with_a_chunk() -> Three {
-    let mut three = Three::new();
+    let mut three = Three(Few::new(3));
     let write = WriteChunk {
         settings: settings(),
         owner: ObjectKey {
@@ -224,11 +117,11 @@ fn when_all_copies_are_damaged_nodes_come_to_rest() {
     for at in 0..3 {
         three.damage(at);
     }
-    three.chunk_questions = 0;
+    three.0.chunk_questions = 0;
     assert_eq!(three.read(0), Answer::ReadFailed(ReadFault::Damaged));
     // Two of the reader, and two of each node for itself.
-    assert!(three.chunk_questions <= 2 + 3 * 2, "{}", three.chunk_questions);
-    let before = three.chunk_questions;
+    assert!(three.0.chunk_questions <= 2 + 3 * 2, "{}", three.0.chunk_questions);
+    let before = three.0.chunk_questions;
     assert_eq!(three.read(0), Answer::ReadFailed(ReadFault::Damaged));
-    assert_eq!(three.chunk_questions - before, 2, "no further attempt for a while");
+    assert_eq!(three.0.chunk_questions - before, 2, "no further attempt for a while");
 }

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use super::direct::{AlignedBuffer, DIRECT_BYTES_MIN, DirectFile};
 use super::record::{SEGMENT_HEADER_BYTES, SegmentIdentity, encode_header, encode_segment_header, header_bytes};
+use super::remove::RemoveJob;
 use super::{ALIGNMENT, BODY_BYTES_MAX, Located, OWNER_KEY_BYTES_MAX, SegmentFiles, SegmentNumber};
 use super::{block_checksums, index, read};
 use crate::completions::{Completions, StoreFailure};
@@ -37,12 +38,19 @@ pub(crate) struct WriteJob {
     pub body: Bytes,
 }
 
+/// What the thread is asked for, in the order in which it is done.
+#[derive(Debug)]
+enum Job {
+    Write(WriteJob),
+    Remove(RemoveJob),
+}
+
 /// An answer to a chunk that was not taken.
 type Refusal = (ChunkToken, ChunkWriteError);
 
 #[derive(Debug, Default)]
 struct Queue {
-    jobs: VecDeque<WriteJob>,
+    jobs: VecDeque<Job>,
     /// Refused before they were tried; reported by the thread, because the caller must not be called back.
     refused: Vec<Refusal>,
     bytes: usize,
@@ -84,12 +92,12 @@ pub(crate) struct Appender {
     wake: Condvar,
     queue_bytes_max: usize,
     segment_bytes_max: u64,
-    files: Arc<SegmentFiles>,
-    rows: Arc<RowStore>,
+    pub(super) files: Arc<SegmentFiles>,
+    pub(super) rows: Arc<RowStore>,
     space: Arc<FreeSpace>,
-    syncer: Arc<Syncer>,
-    completions: Arc<dyn Completions>,
-    disk: Disk,
+    pub(super) syncer: Arc<Syncer>,
+    pub(super) completions: Arc<dyn Completions>,
+    pub(super) disk: Disk,
 }
 
 /// Where appending goes on after an open.
@@ -151,8 +159,19 @@ impl Appender {
             queue.refused.push((job.token, ChunkWriteError::Io));
         } else {
             queue.bytes += job.body.len();
-            queue.jobs.push_back(job);
+            queue.jobs.push_back(Job::Write(job));
         }
+        self.wake_up(&mut queue);
+    }
+
+    /// Hands a removal over. Never blocks for the disk.
+    pub(crate) fn push_removal(&self, job: RemoveJob) {
+        let mut queue = self.queue();
+        queue.jobs.push_back(Job::Remove(job));
+        self.wake_up(&mut queue);
+    }
+
+    fn wake_up(&self, queue: &mut Queue) {
         if queue.sleeping {
             queue.sleeping = false;
             self.wake.notify_one();
@@ -176,24 +195,35 @@ impl Appender {
                 self.completions.chunk_written(token, Err(error));
             }
             let mut group = Group::default();
-            for job in jobs {
-                if let Err(failure) = self.append(&mut tail, &mut group, job) {
-                    return self.syncer.fail(failure);
-                }
-                if group.bytes >= GROUP_BYTES_MAX
-                    && let Err(failure) = self.finish(&mut tail, &mut group)
-                {
-                    return self.syncer.fail(failure);
-                }
-            }
-            if let Err(failure) = self.finish(&mut tail, &mut group) {
+            let done = jobs
+                .into_iter()
+                .try_for_each(|job| self.do_job(&mut tail, &mut group, job))
+                .and_then(|()| self.finish(&mut tail, &mut group));
+            if let Err(failure) = done {
                 return self.syncer.fail(failure);
             }
         }
     }
 
+    fn do_job(&self, tail: &mut Tail, group: &mut Group, job: Job) -> Result<(), StoreFailure> {
+        match job {
+            Job::Write(job) => {
+                self.append(tail, group, job)?;
+                if group.bytes >= GROUP_BYTES_MAX {
+                    self.finish(tail, group)?;
+                }
+                Ok(())
+            }
+            Job::Remove(job) => {
+                // What was written before is found by it.
+                self.finish(tail, group)?;
+                self.remove(job)
+            }
+        }
+    }
+
     /// Waits for work; `None` when there is none left and there will be no more.
-    fn take(&self) -> Option<(VecDeque<WriteJob>, Vec<Refusal>)> {
+    fn take(&self) -> Option<(VecDeque<Job>, Vec<Refusal>)> {
         let mut queue = self.queue();
         while queue.jobs.is_empty() && queue.refused.is_empty() {
             if queue.stopping {

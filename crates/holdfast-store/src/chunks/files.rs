@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::SegmentNumber;
 use super::record::SEGMENT_HEADER_BYTES;
+use super::remove::Dying;
 
 /// Segments kept open: 64 GiB of chunks at the default size, far below the 1,024 descriptors a process usually has.
 const OPEN_COUNT_MAX: usize = 256;
@@ -17,6 +18,8 @@ const OPEN_COUNT_MAX: usize = 256;
 pub(crate) struct SegmentFiles {
     directory: PathBuf,
     open: Mutex<BTreeMap<SegmentNumber, Arc<File>>>,
+    /// Chunks of whose records nothing is left, though the index may still name them.
+    pub(super) dying: Dying,
 }
 
 impl SegmentFiles {
@@ -24,6 +27,7 @@ impl SegmentFiles {
         Self {
             directory,
             open: Mutex::default(),
+            dying: Dying::default(),
         }
     }
 

@@ -17,6 +17,8 @@
 //! between 1 and 2. The start syncs the segment before it adds the entry: the next who writes this chunk is told at once
 //! that it is there.
 //!
+//! What is removed goes in an order of its own ([`remove`]).
+//!
 //! A new segment is created, and its directory synced, before the first record in it is reported.
 
 mod append;
@@ -26,12 +28,14 @@ mod index;
 mod read;
 mod record;
 mod recover;
+mod remove;
 
 pub(crate) use append::{Appender, Tail, WriteJob};
 pub(crate) use files::SegmentFiles;
 pub(crate) use index::{entry_range, header_of};
 pub(crate) use read::{ReadJob, Reader};
 pub(crate) use recover::recover;
+pub(crate) use remove::RemoveJob;
 
 use holdfast_core::storage::ChunkHeader;
 

@@ -88,7 +88,7 @@ impl Reader {
         while let Some(work) = self.take() {
             match work {
                 Ok(job) => {
-                    let result = read(&self.rows, &self.files, &job);
+                    let result = self.read(&job);
                     self.completions.chunk_read(job.token, result);
                 }
                 Err(refused) => {
@@ -120,17 +120,24 @@ impl Reader {
         }
     }
 
+    fn read(&self, job: &ReadJob) -> Result<Option<Bytes>, ReadError> {
+        let (partition, id) = (job.partition, job.id);
+        let Some(located) = locate(&self.rows, partition, id)? else {
+            return Ok(None);
+        };
+        match read_range(&self.files, &located, job.from, job.length) {
+            // It is being removed, or has been meanwhile: not damaged, gone.
+            Err(_) if self.files.dying.contains(partition, id) || locate(&self.rows, partition, id) == Ok(None) => {
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // Two queues and two flags: usable wherever a panic came between.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn read(rows: &RowStore, files: &SegmentFiles, job: &ReadJob) -> Result<Option<Bytes>, ReadError> {
-    let Some(located) = locate(rows, job.partition, job.id)? else {
-        return Ok(None);
-    };
-    read_range(files, &located, job.from, job.length).map(Some)
 }
 
 /// Whether a chunk is there and undamaged, all of it. Reads it: only asked when a chunk is written again, which is rare

@@ -6,9 +6,9 @@
 //! would have to be explained. Where two records hold one chunk the later one wins: it was written because the earlier
 //! was damaged.
 //!
-//! Weak spots: a record whose header was damaged *and* whose index entry was lost is taken for a torn one. And when
-//! deletion of chunks comes, it must destroy a record's header before it drops the index entry, or a scan brings the
-//! chunk back.
+//! Removing a chunk destroys its record's header before its index entry goes: no scan brings it back.
+//!
+//! Weak spot: a record whose header was damaged *and* whose index entry was lost is taken for a torn one.
 
 use std::fs::{self, File};
 use std::io;

@@ -31,12 +31,16 @@ pub(super) enum Operation {
         from: u32,
         length: u32,
     },
+    Remove {
+        token: ChunkToken,
+        chunks: Vec<(Partition, ChunkId)>,
+    },
 }
 
 impl Operation {
     fn token(&self) -> ChunkToken {
         match self {
-            Self::Write { token, .. } | Self::Read { token, .. } => *token,
+            Self::Write { token, .. } | Self::Read { token, .. } | Self::Remove { token, .. } => *token,
         }
     }
 }
@@ -64,6 +68,10 @@ impl MemoryStore {
             from,
             length,
         });
+    }
+
+    pub(super) fn queue_removal(&mut self, token: ChunkToken, chunks: Vec<(Partition, ChunkId)>) {
+        self.operations.push_back(Operation::Remove { token, chunks });
     }
 
     /// Tokens of the chunk operations under way, oldest first.
@@ -183,6 +191,18 @@ impl MemoryStore {
                     ChunkFault::None => self.read(partition, id, from, length),
                 };
                 Event::ChunkRead(token, result)
+            }
+            Operation::Remove { token, chunks } => {
+                let result = match fault {
+                    ChunkFault::Io => Err(ChunkWriteError::Io),
+                    ChunkFault::None => {
+                        for place in chunks {
+                            self.chunks.remove(&place);
+                        }
+                        Ok(())
+                    }
+                };
+                Event::ChunksRemoved(token, result)
             }
         }
     }

@@ -32,7 +32,8 @@ impl MemoryStore {
         let operations = std::mem::take(&mut self.operations);
         let writes = operations.into_iter().filter_map(|operation| match operation {
             chunks::Operation::Write { header, body, .. } => Some((header, body)),
-            chunks::Operation::Read { .. } => None,
+            // Removals under way have not happened: whoever asked for them asks again.
+            chunks::Operation::Read { .. } | chunks::Operation::Remove { .. } => None,
         });
         if !self.full {
             for (header, body) in writes.take(chunk_writes_kept) {

@@ -36,6 +36,8 @@ pub enum Event {
     Synced(WriteSeq),
     /// A chunk write ended; on `Ok` the chunk is durable.
     ChunkWritten(ChunkToken, Result<(), ChunkWriteError>),
+    /// A removal of chunks ended; on `Ok` none of them is there.
+    ChunksRemoved(ChunkToken, Result<(), ChunkWriteError>),
     /// A chunk read ended; `None` when there is no such chunk, an empty body when the range lies beyond its end.
     ChunkRead(ChunkToken, Result<Option<Bytes>, ReadError>),
 }
@@ -122,6 +124,10 @@ impl Storage for MemoryStore {
 
     fn read_chunk(&mut self, token: ChunkToken, partition: Partition, id: ChunkId, from: u32, length: u32) {
         self.queue_read(token, partition, id, from, length);
+    }
+
+    fn remove_chunks(&mut self, token: ChunkToken, chunks: Vec<(Partition, ChunkId)>) {
+        self.queue_removal(token, chunks);
     }
 
     fn chunks(

@@ -74,7 +74,13 @@ pub(super) fn memtable_bytes_max(table: Table, options: &Options) -> u64 {
         Table::Chunks => CHUNKS_MEMTABLE_BYTES,
         Table::Space(Space::HintBodies) => HINT_BODIES_MEMTABLE_BYTES,
         Table::Space(
-            Space::Meta | Space::Uploads | Space::Parts | Space::Counts | Space::Hints | Space::ChunkHints,
+            Space::Meta
+            | Space::Uploads
+            | Space::Parts
+            | Space::Counts
+            | Space::Hints
+            | Space::ChunkHints
+            | Space::Dead,
         )
         | Table::Marks => SMALL_MEMTABLE_BYTES,
     }

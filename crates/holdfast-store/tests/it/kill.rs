@@ -149,6 +149,8 @@ impl Completions for Teller {
 
     fn chunk_read(&self, _: ChunkToken, _: Result<Option<Bytes>, ReadError>) {}
 
+    fn chunks_removed(&self, _: ChunkToken, _: Result<(), ChunkWriteError>) {}
+
     fn failed(&self, failure: StoreFailure) {
         panic!("{failure}");
     }

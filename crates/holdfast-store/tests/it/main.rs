@@ -14,6 +14,7 @@ mod model;
 mod no_sync;
 mod open;
 mod power_cut;
+mod remove;
 mod subject;
 mod suite;
 mod workload;

@@ -169,8 +169,20 @@ impl History {
                 _ => {}
             }
         }
+        let mut steps = steps;
         if dice.below(2) == 0 {
             listener.wait_synced(steps);
+            // Whatever was written before the removal is taken back for good once a later batch is durable.
+            // The latest, because it lies where a start would look.
+            if let Some(number) = self.acknowledged.chunks.pop_last() {
+                let (header, _) = chunk(number, chunk_bytes(number));
+                engine.remove_chunks(ChunkToken(number.into()), vec![(header.partition, header.id)]);
+                listener.wait_removed(number);
+                steps += 1;
+                engine.write(batch(first + steps));
+                listener.wait_synced(steps);
+                self.acknowledged.removed.insert(number);
+            }
         }
         steps
     }
@@ -220,11 +232,18 @@ fn send_chunk(engine: &mut Engine, number: u32) {
 struct Listener {
     synced: AtomicU64,
     chunks: Mutex<BTreeSet<u32>>,
+    removed: Mutex<BTreeSet<u32>>,
 }
 
 impl Listener {
     fn wait_synced(&self, seq: u64) {
         while self.synced.load(Ordering::SeqCst) < seq {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    fn wait_removed(&self, number: u32) {
+        while !self.removed.lock().expect("unpoisoned").contains(&number) {
             std::thread::sleep(Duration::from_micros(100));
         }
     }
@@ -247,6 +266,11 @@ impl Completions for Listener {
     }
 
     fn chunk_read(&self, _: ChunkToken, _: Result<Option<Bytes>, ReadError>) {}
+
+    fn chunks_removed(&self, token: ChunkToken, result: Result<(), ChunkWriteError>) {
+        result.expect("removed");
+        self.removed.lock().expect("unpoisoned").insert(token.0 as u32);
+    }
 
     fn failed(&self, failure: StoreFailure) {
         panic!("{failure}");

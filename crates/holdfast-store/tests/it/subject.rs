@@ -92,6 +92,10 @@ impl Completions for Recorder {
         self.record(Event::ChunkRead(token, result));
     }
 
+    fn chunks_removed(&self, token: ChunkToken, result: Result<(), ChunkWriteError>) {
+        self.record(Event::ChunksRemoved(token, result));
+    }
+
     fn failed(&self, failure: StoreFailure) {
         *self.failure.lock().expect("unpoisoned") = Some(failure);
     }
@@ -106,6 +110,8 @@ pub trait Subject {
     fn reopen(&mut self);
     /// Waits for the end of a chunk write.
     fn chunk_written(&mut self, token: ChunkToken) -> Result<(), ChunkWriteError>;
+    /// Waits for the end of a removal.
+    fn chunks_removed(&mut self, token: ChunkToken) -> Result<(), ChunkWriteError>;
     /// Waits for the end of a chunk read.
     fn chunk_read(&mut self, token: ChunkToken) -> Result<Option<Bytes>, ReadError>;
 
@@ -136,6 +142,13 @@ pub trait Subject {
         let token = next_token();
         self.storage().write_chunk(token, header.clone(), body.clone());
         self.chunk_written(token)
+    }
+
+    fn remove_chunks(&mut self, headers: &[ChunkHeader]) -> Result<(), ChunkWriteError> {
+        let token = next_token();
+        let chunks = headers.iter().map(|header| (header.partition, header.id));
+        self.storage().remove_chunks(token, chunks.collect());
+        self.chunks_removed(token)
     }
 
     fn read_chunk(&mut self, header: &ChunkHeader, from: u32, length: u32) -> Result<Option<Bytes>, ReadError> {
@@ -240,6 +253,13 @@ impl Subject for OnDisk {
         })
     }
 
+    fn chunks_removed(&mut self, token: ChunkToken) -> Result<(), ChunkWriteError> {
+        self.recorder.wait(|event| match event {
+            Event::ChunksRemoved(of, result) if *of == token => Some(*result),
+            _ => None,
+        })
+    }
+
     fn chunk_read(&mut self, token: ChunkToken) -> Result<Option<Bytes>, ReadError> {
         self.recorder.wait(|event| match event {
             Event::ChunkRead(of, result) if *of == token => Some(result.clone()),
@@ -272,6 +292,13 @@ impl Subject for InMemory {
         match self.store.complete_chunk_op(token, Default::default()) {
             Some(Event::ChunkWritten(_, result)) => result,
             other => panic!("not a chunk write: {other:?}"),
+        }
+    }
+
+    fn chunks_removed(&mut self, token: ChunkToken) -> Result<(), ChunkWriteError> {
+        match self.store.complete_chunk_op(token, Default::default()) {
+            Some(Event::ChunksRemoved(_, result)) => result,
+            other => panic!("not a removal: {other:?}"),
         }
     }
 

@@ -34,6 +34,7 @@ both! {
     writing_a_chunk_again_changes_nothing
     chunks_are_listed_in_order_of_their_ids
     chunks_survive_a_reopen
+    removed_chunks_are_gone_and_may_come_again
     a_chunk_that_contradicts_its_header_is_refused
     many_chunks_at_once_all_end
 }
@@ -275,6 +276,30 @@ fn chunks_survive_a_reopen(subject: &mut dyn Subject) {
         let (header, body) = chunk(number, 50_000);
         assert_eq!(subject.read_chunk(&header, 0, u32::MAX), Ok(Some(body)));
     }
+}
+
+fn removed_chunks_are_gone_and_may_come_again(subject: &mut dyn Subject) {
+    let chunks: Vec<_> = [1, 6, 11, 16].map(|number| chunk(number, 70_000)).into();
+    for (header, body) in &chunks {
+        assert_eq!(subject.write_chunk(header, body), Ok(()));
+    }
+    let (kept, gone) = (&chunks[1], [chunks[0].0.clone(), chunks[3].0.clone()]);
+    assert_eq!(subject.remove_chunks(&gone), Ok(()));
+    assert_eq!(subject.remove_chunks(&gone), Ok(()), "what is not there is no error");
+    for _ in 0..2 {
+        for header in &gone {
+            assert_eq!(subject.read_chunk(header, 0, 10), Ok(None));
+        }
+        let listed = subject.storage().chunks(kept.0.partition, None, 9).expect("undamaged");
+        assert_eq!(listed.len(), 2, "{listed:?}");
+        assert_eq!(subject.read_chunk(&kept.0, 0, u32::MAX), Ok(Some(kept.1.clone())));
+        subject.sync();
+        subject.reopen();
+    }
+    let (header, body) = &chunks[0];
+    assert_eq!(subject.write_chunk(header, body), Ok(()));
+    subject.reopen();
+    assert_eq!(subject.read_chunk(header, 0, u32::MAX), Ok(Some(body.clone())));
 }
 
 fn a_chunk_that_contradicts_its_header_is_refused(subject: &mut dyn Subject) {

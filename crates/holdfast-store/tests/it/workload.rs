@@ -17,6 +17,8 @@ pub struct Acknowledged {
     /// The highest counter acknowledged for each key.
     pub rows: BTreeMap<u64, u64>,
     pub chunks: BTreeSet<u32>,
+    /// Chunks that were removed for good.
+    pub removed: BTreeSet<u32>,
 }
 
 impl Acknowledged {
@@ -83,6 +85,13 @@ pub fn verify(directory: &Path, options: &Options, acknowledged: &Acknowledged) 
         let listed = subject.engine().chunks(header.partition, None, usize::MAX);
         if !listed.is_ok_and(|headers| headers.contains(&header)) {
             return Err(format!("chunk {number} is not listed"));
+        }
+    }
+    for number in &acknowledged.removed {
+        let (header, _) = chunk(*number, chunk_bytes(*number));
+        let found = subject.read_chunk(&header, 0, 1);
+        if found != Ok(None) {
+            return Err(format!("chunk {number} was removed, found {found:?}"));
         }
     }
     Ok(())

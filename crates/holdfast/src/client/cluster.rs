@@ -143,11 +143,19 @@ async fn status(rest: &RestArgs, json: bool) -> Result<(), Failure> {
             " UNSAFE: {node} acknowledges writes before they are on disk (--unsafe-no-sync); a power cut loses them."
         ));
     }
+    let forgetting = answer.get("forgetting").cloned().unwrap_or_default();
+    if let Some(holder) = forgetting.get("held_by").and_then(|node| text(node, "name")) {
+        let bytes = forgetting.get("bytes").and_then(Value::as_u64).unwrap_or(0);
+        sentence.push_str(&format!(
+            " {} of overwritten and deleted objects wait for {holder} before their space comes back.",
+            show_bytes(bytes)
+        ));
+    }
     let mut out = Printer::new(json);
     out.line(&sentence, || {
         json!({
             "nodes": members.len(), "down": down, "maintenance": absent, "status": sentence,
-            "unsafe_no_sync": unsafe_no_sync,
+            "unsafe_no_sync": unsafe_no_sync, "forgetting": forgetting,
         })
     })?;
     out.finish()?;

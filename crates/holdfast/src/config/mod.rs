@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use holdfast_node::shell::Forgetting;
 
 pub use resolve::resolve;
 pub use settings::{LogFormat, Settings};
@@ -70,6 +71,8 @@ pub struct Config {
     pub birth: Birth,
     /// Answer writes before they are on disk.
     pub unsafe_no_sync: bool,
+    /// When what is dead may go.
+    pub forgetting: Forgetting,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use holdfast_node::shell::Forgetting;
+
 use crate::config::{Birth, Config, LogFormat, RootKey, Settings, TlsFiles};
 use crate::failure::Failure;
 
@@ -55,6 +57,17 @@ pub fn resolve(settings: Settings) -> Result<Config, Failure> {
         root_key: root_key(&settings)?,
         birth,
         unsafe_no_sync: settings.unsafe_no_sync.unwrap_or(false),
+        forgetting: Forgetting {
+            dead_wait_ms: settings
+                .dead_wait_s
+                .map_or(Forgetting::default().dead_wait_ms, |seconds| {
+                    seconds.saturating_mul(1_000)
+                }),
+            message_life_ms: settings
+                .message_life_ms
+                .unwrap_or(Forgetting::default().message_life_ms)
+                .max(1),
+        },
         log_format: settings.log_format.unwrap_or_else(default_log_format),
         log: settings.log.clone().unwrap_or_else(|| "info".to_owned()),
     })

@@ -124,6 +124,12 @@ pub struct Settings {
     /// Acknowledge writes before they are on disk. Loses data in a power cut; for comparisons only
     #[arg(long, env = "HOLDFAST_UNSAFE_NO_SYNC", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Other")]
     pub unsafe_no_sync: Option<bool>,
+    /// Seconds that the body of an overwritten or deleted object stays for readers under way [default: 3600]
+    #[arg(long, env = "HOLDFAST_DEAD_WAIT_S", value_name = "SECONDS", help_heading = "Other")]
+    pub dead_wait_s: Option<u64>,
+    /// For tests: how long a message between nodes may live. Must be the same on every node
+    #[arg(long, env = "HOLDFAST_MESSAGE_LIFE_MS", value_name = "MS", hide = true)]
+    pub message_life_ms: Option<u64>,
     /// How log lines look [default: plain on a terminal, json elsewhere]
     #[arg(long, env = "HOLDFAST_LOG_FORMAT", value_name = "FORMAT", help_heading = "Other")]
     pub log_format: Option<LogFormat>,
@@ -199,6 +205,8 @@ impl Settings {
             root_access_key: self.root_access_key.or(other.root_access_key),
             root_secret_key: self.root_secret_key.or(other.root_secret_key),
             unsafe_no_sync: self.unsafe_no_sync.or(other.unsafe_no_sync),
+            dead_wait_s: self.dead_wait_s.or(other.dead_wait_s),
+            message_life_ms: self.message_life_ms.or(other.message_life_ms),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
         }

@@ -114,6 +114,9 @@ fn taken_up(cluster: Cluster, args: &Start) -> Result<Cluster, Failure> {
     if args.unsafe_no_sync && !state.unsafe_no_sync {
         return differs("synced writes:", "it was started without --unsafe-no-sync".to_owned());
     }
+    if !args.set.is_empty() {
+        return differs("settings of its own:", format!("{:?}", state.settings));
+    }
     if cluster.nodes().iter().all(|node| node.process().is_some()) {
         return Err(Failure::new(
             format!("the cluster in {} runs already", cluster.dir.display()),
@@ -132,7 +135,8 @@ fn made(dir: &Path, args: &Start) -> Result<Cluster, Failure> {
         args.port_base.unwrap_or(PORT_BASE),
         args.tls,
         args.unsafe_no_sync,
-    )?;
+    )?
+    .with_settings(&args.set)?;
     let cluster = Cluster::create(dir, state)?;
     if cluster.state.tls {
         certificate::write(&cluster.dir.join("tls"))?;

@@ -87,6 +87,9 @@ pub struct Start {
     /// Acknowledge writes before they are on disk; for comparisons only
     #[arg(long)]
     pub unsafe_no_sync: bool,
+    /// A further setting of every node, as in its configuration file; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// Runs `dev …`.

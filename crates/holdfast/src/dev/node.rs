@@ -107,6 +107,7 @@ impl Node {
         if state.unsafe_no_sync {
             lines.push("unsafe_no_sync = true".to_owned());
         }
+        lines.extend(state.settings.iter().cloned());
         lines.push(String::new());
         lines.join("\n")
     }

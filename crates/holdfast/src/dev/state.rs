@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Settings;
 use crate::dev::node::Node;
 use crate::failure::{Exit, Failure, local};
 
@@ -38,6 +39,9 @@ pub struct State {
     pub tls: bool,
     /// Whether writes are acknowledged before they are on disk.
     pub unsafe_no_sync: bool,
+    /// Further settings of every node, as lines of its configuration.
+    #[serde(default)]
+    pub settings: Vec<String>,
     /// Region that S3 requests are signed for.
     pub region: String,
     /// Root access key id.
@@ -79,6 +83,7 @@ impl State {
             port_base,
             tls,
             unsafe_no_sync,
+            settings: Vec::new(),
             region: "us-east-1".to_owned(),
             access_key: format!("HFDEV{}", random_text(15, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?),
             secret_key: random_text(40, ALPHANUMERIC)?,
@@ -86,10 +91,33 @@ impl State {
         })
     }
 
+    /// With further settings of every node, each `KEY=VALUE`.
+    pub fn with_settings(mut self, written: &[String]) -> Result<Self, Failure> {
+        for setting in written {
+            let line = setting.split_once('=').and_then(|(key, value)| config_line(key, value));
+            let line = line.ok_or_else(|| {
+                Failure::usage(
+                    format!("{setting} is no setting of a node"),
+                    "write --set KEY=VALUE; `holdfast server --help` names the settings, with _ for -",
+                )
+            })?;
+            self.settings.push(line);
+        }
+        Ok(self)
+    }
+
     /// `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }
+}
+
+/// A line of a configuration file, if the file may hold it. What is no TOML value is taken for text.
+fn config_line(key: &str, value: &str) -> Option<String> {
+    let line = format!("{key} = {value}");
+    let text = format!("{key} = {}", toml::Value::String(value.to_owned()));
+    let lines = [line, text].into_iter();
+    lines.into_iter().find(|line| toml::from_str::<Settings>(line).is_ok())
 }
 
 const ALPHANUMERIC: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

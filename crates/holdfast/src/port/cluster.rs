@@ -41,6 +41,7 @@ pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
         partitions: cluster.layout.partition_count() as u32,
         members: members.collect(),
         unsafe_no_sync,
+        forgetting: shell.forgetting(),
     }
 }
 

@@ -116,6 +116,7 @@ async fn start_shell(
         data: data_dir.path().to_owned(),
         identity,
         store: store_options(config),
+        forgetting: config.forgetting,
         strangers,
         on_failure: Box::new(move |why| {
             let _ = failed.send(Some(why));

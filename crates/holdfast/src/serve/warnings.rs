@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use holdfast_node::shell::Forgetting;
 use tracing::warn;
 
 use crate::config::{Birth, Config};
@@ -13,6 +14,13 @@ pub fn log(config: &Config) {
         warn!(
             "UNSAFE: --unsafe-no-sync is set. Writes are acknowledged before they are on disk; a power cut LOSES them. \
              For comparisons only, never for data that matters"
+        );
+    }
+    if config.forgetting.message_life_ms != Forgetting::default().message_life_ms {
+        warn!(
+            life_ms = config.forgetting.message_life_ms,
+            "UNSAFE: messages between nodes may live for another time than usual. For tests only; nodes that disagree \
+             about it may forget what is still needed"
         );
     }
     for (what, address) in plain_to_the_world(config) {
@@ -73,6 +81,7 @@ fn settings(config: &Config) -> String {
         ("log_format", format!("{:?}", config.log_format).to_lowercase()),
         ("log", config.log.clone()),
         ("unsafe_no_sync", config.unsafe_no_sync.to_string()),
+        ("dead_wait_s", (config.forgetting.dead_wait_ms / 1_000).to_string()),
         (
             "admin_token",
             if config.admin_token.is_some() {

@@ -160,7 +160,7 @@ impl Field for PutOutcome {
 }
 
 impl Field for Got {
-    const BYTES_MIN: usize = Record::BYTES_MIN + 1 + NodeId::BYTES_MIN + 4;
+    const BYTES_MIN: usize = Record::BYTES_MIN + 1 + NodeId::BYTES_MIN + 5;
 
     fn write(&self, to: &mut Writer) {
         self.record.write(to);
@@ -170,6 +170,7 @@ impl Field for Got {
         self.clocks.write(to);
         self.down.write(to);
         self.stand_ins.write(to);
+        self.holders_unheard.write(to);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -181,6 +182,7 @@ impl Field for Got {
             clocks: Field::read(from)?,
             down: Field::read(from)?,
             stand_ins: Field::read(from)?,
+            holders_unheard: Field::read(from)?,
         })
     }
 }

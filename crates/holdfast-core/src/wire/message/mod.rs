@@ -9,6 +9,7 @@
 //! Today there is one. A message that cannot be decoded is dropped by whoever received it: its asker's deadline passes.
 
 mod answer;
+mod collect;
 mod fault;
 mod replica;
 mod request;
@@ -88,6 +89,8 @@ const COUNT: u8 = 17;
 const COUNT_REPLY: u8 = 18;
 const COMPARE: u8 = 19;
 const COMPARE_REPLY: u8 = 20;
+const COLLECT: u8 = 21;
+const COLLECT_REPLY: u8 = 22;
 
 const fn tag_of(message: &Message) -> u8 {
     match message {
@@ -111,6 +114,8 @@ const fn tag_of(message: &Message) -> u8 {
         Message::CountReply { .. } => COUNT_REPLY,
         Message::Compare { .. } => COMPARE,
         Message::CompareReply { .. } => COMPARE_REPLY,
+        Message::Collect { .. } => COLLECT,
+        Message::CollectReply { .. } => COLLECT_REPLY,
     }
 }
 
@@ -275,6 +280,11 @@ fn write_message(to: &mut Writer, message: &Message) {
             sum.write(to);
         }
         Message::CompareReply { op, result } => write_reply(to, op, result),
+        Message::Collect { op, ask } => {
+            op.write(to);
+            ask.write(to);
+        }
+        Message::CollectReply { op, result } => write_reply(to, op, result),
     }
 }
 
@@ -380,6 +390,14 @@ fn read_range_message(tag: u8, from: &mut Reader<'_>) -> Result<Message, DecodeE
             sum: Field::read(from)?,
         },
         COMPARE_REPLY => Message::CompareReply {
+            op,
+            result: Field::read(from)?,
+        },
+        COLLECT => Message::Collect {
+            op,
+            ask: Field::read(from)?,
+        },
+        COLLECT_REPLY => Message::CollectReply {
             op,
             result: Field::read(from)?,
         },

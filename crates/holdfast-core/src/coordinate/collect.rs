@@ -1,0 +1,441 @@
+//! Forgetting dead bodies (rules D10, G1): the chunks of what was overwritten, deleted or never became an object go, and
+//! their space comes back.
+//!
+//! Each home collects what it noted itself; whoever stands first on the preference list begins first, and tells the other
+//! homes what is done. One collection at a time, of many bodies, in this order:
+//!
+//! 1. Every home of each body's key is asked which of its parts a version or an open upload still names, synced. Those
+//!    stay: whoever drops that version notes the body anew.
+//! 2. Every member is asked whether it holds hints of the partitions; then nothing happens for a stretch longer than any
+//!    message lives (rule G2); then every member is asked again, and must have held none in between.
+//! 3. Step 1 once more. It should find nothing new, and costs little.
+//! 4. Every member removes the chunks, and says so once that is on disk. Only then do the homes forget the bodies.
+//!
+//! A member that does not answer stops it, visibly ([`crate::node::Node::forgetting`]), and so does one whose clock is so
+//! far off that its messages may live longer. Everything may be repeated, and is, after a crash.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use super::{Coordinate, Progress, RESEND_MS};
+use crate::content::ManifestPart;
+use crate::dead::{ChunkRange, Collect, Collected, HintsHeld};
+use crate::ids::{NodeId, PartId, Partition, Tick};
+use crate::message::{Message, OpId, Refusal};
+use crate::node::dead::{CHUNKS_AT_ONCE, KeptBody};
+use crate::node::state::{About, ChunkWaiter, Step, Waiter};
+use crate::place::Place;
+use crate::planted::Planted;
+use crate::registry::N_DEFAULT;
+use crate::storage::{Batch, ChunkWriteError, ReadError, WriteSeq};
+
+/// Parts of one collection.
+const PARTS_AT_ONCE: usize = 20_000;
+/// Parts or rows named by one message: a key may be a kilobyte long.
+const NAMES_AT_ONCE: usize = 500;
+/// The stretch without hints, in message lives (rule G1): two for a message whose sender's clock is ahead, two more for a
+/// receiver's that is behind, and one to spare.
+const STRETCH_LIVES: u64 = 5;
+/// A question unanswered so often ends the collection.
+const ATTEMPTS_MAX: u32 = 40;
+/// After a collection that was stopped, the next waits this long, in milliseconds.
+const RETRY_MS: u64 = 60_000;
+/// How many homes go before this one at most: each has the time of two collections.
+const BEHIND_MAX: usize = 2;
+/// Between two looks at a part of many dead bodies, in milliseconds.
+const LOOK_MS: u64 = 50;
+/// The longest sleep, in milliseconds.
+const SLEEP_MS_MAX: u64 = 600_000;
+
+/// Where a collection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Bodies that are due are looked for.
+    Look,
+    /// Homes are asked what they name.
+    Named,
+    /// Members are asked for hints, at the beginning of the stretch.
+    HintsBefore,
+    /// Every message that was under way dies.
+    Stretch,
+    /// And at its end.
+    HintsAfter,
+    /// Homes are asked once more.
+    NamedAgain,
+    /// Chunks go.
+    Remove,
+    /// The bodies are forgotten.
+    Forget,
+}
+
+/// A dead body, with the parts of it that are to go.
+struct Candidate {
+    key: Vec<u8>,
+    place: Place,
+    parts: Vec<ManifestPart>,
+}
+
+/// A collection in flight.
+pub(crate) struct CollectOp {
+    id: OpId,
+    stage: Stage,
+    candidates: Vec<Candidate>,
+    /// Whom to ask what, one after the other; the first has been asked.
+    asks: VecDeque<(NodeId, Collect)>,
+    attempts: u32,
+    /// What this node itself answered; it counts once it is on disk.
+    own: Option<Collected>,
+    before: BTreeMap<NodeId, HintsHeld>,
+    /// When the stretch ends.
+    wake_us: u64,
+}
+
+impl CollectOp {
+    /// Begins, if there are dead bodies and nobody collects them.
+    pub(crate) fn spawn_if_wanted(step: &mut Step<'_>) {
+        if step
+            .state
+            .dead
+            .next_look_us()
+            .is_none_or(|at_us| at_us > step.now.mono_us)
+        {
+            return;
+        }
+        step.state.dead.collecting = true;
+        let op = Self {
+            id: step.state.new_op(),
+            stage: Stage::Look,
+            candidates: Vec::new(),
+            asks: VecDeque::new(),
+            attempts: 0,
+            own: None,
+            before: BTreeMap::new(),
+            wake_us: 0,
+        };
+        step.spawned.push(Box::new(op));
+    }
+
+    /// Looks for bodies that are due.
+    fn look(&mut self, step: &mut Step<'_>) -> Progress {
+        let wait_ms = step.state.config.dead_wait_ms;
+        let before_ms = step.now.wall_ms.saturating_sub(wait_ms);
+        // Rows that cannot be read keep their chunks; the next look may fare better.
+        let (due, next) = step
+            .dead_bodies(&step.state.dead.look_from, before_ms, PARTS_AT_ONCE)
+            .unwrap_or_default();
+        let is_turn = |(_, place, body): &KeptBody| {
+            let homes = homes_of(step, place);
+            let behind = homes.iter().position(|home| *home == step.state.me()).unwrap_or(0);
+            let later_ms = 2 * stretch_ms(step) * behind.min(BEHIND_MAX) as u64;
+            body.since_ms.saturating_add(later_ms) <= before_ms
+        };
+        let due: Vec<_> = due.into_iter().filter(is_turn).collect();
+        self.candidates = due
+            .into_iter()
+            .map(|(key, place, body)| Candidate {
+                key,
+                place,
+                parts: body.manifest.parts,
+            })
+            .collect();
+        let is_all = next.is_none();
+        step.state.dead.look_from = next.unwrap_or_default();
+        if !self.candidates.is_empty() {
+            self.enter(step, Stage::Named)
+        } else if is_all {
+            let life_ms = step.state.config.message_life_ms;
+            end(step, wait_ms.min(SLEEP_MS_MAX).max(life_ms))
+        } else {
+            end(step, LOOK_MS)
+        }
+    }
+
+    fn enter(&mut self, step: &mut Step<'_>, stage: Stage) -> Progress {
+        self.stage = stage;
+        self.asks = match stage {
+            Stage::Look | Stage::Stretch => VecDeque::new(),
+            Stage::Named | Stage::NamedAgain => self.naming(step),
+            Stage::HintsBefore | Stage::HintsAfter => {
+                let mut partitions: Vec<Partition> = self.candidates.iter().map(|one| one.place.partition).collect();
+                partitions.sort_unstable();
+                partitions.dedup();
+                all_members(step, |_| Collect::Hints(partitions.clone()))
+            }
+            Stage::Remove => self.removing(step),
+            Stage::Forget => self.forgetting(step),
+        };
+        self.ask(step)
+    }
+
+    /// Asks the next member, or goes on to the next stage.
+    fn ask(&mut self, step: &mut Step<'_>) -> Progress {
+        self.id = step.state.new_op();
+        self.attempts = 0;
+        let Some((node, _)) = self.asks.front() else {
+            return self.next_stage(step);
+        };
+        if *node == step.state.me() {
+            self.ask_self(step)
+        } else {
+            self.send(step)
+        }
+    }
+
+    fn send(&mut self, step: &mut Step<'_>) -> Progress {
+        let Some((node, ask)) = self.asks.front().cloned() else {
+            return self.next_stage(step);
+        };
+        if !step.state.is_up(node) || self.attempts > ATTEMPTS_MAX {
+            return stop(step, node);
+        }
+        step.send(node, Message::Collect { op: self.id, ask }, About::default());
+        Progress::Until(step.now.after_ms(RESEND_MS))
+    }
+
+    fn ask_self(&mut self, step: &mut Step<'_>) -> Progress {
+        let Some((_, ask)) = self.asks.front().cloned() else {
+            return self.next_stage(step);
+        };
+        if let Collect::Remove(ranges) = &ask {
+            step.remove_chunks(ChunkWaiter::Own(self.id), ranges);
+            return Progress::Until(step.now.after_ms(u64::from(ATTEMPTS_MAX) * RESEND_MS));
+        }
+        match step.answer_collect(&ask) {
+            Ok((collected, seq)) => self.note_own(step, collected, seq),
+            Err(ReadError::Corrupt | ReadError::Io) => stop(step, step.state.me()),
+        }
+    }
+
+    fn note_own(&mut self, step: &mut Step<'_>, collected: Collected, seq: WriteSeq) -> Progress {
+        self.own = Some(collected);
+        step.wait(seq, Waiter::Own(self.id));
+        Progress::Until(step.now.after_ms(u64::from(ATTEMPTS_MAX) * RESEND_MS))
+    }
+
+    fn take(&mut self, step: &mut Step<'_>, result: Result<Collected, Refusal>) -> Progress {
+        let Some((node, ask)) = self.asks.pop_front() else {
+            return self.next_stage(step);
+        };
+        match (ask, result) {
+            (Collect::Named(_), Ok(Collected::Named(parts))) => self.keep(&parts),
+            (Collect::Hints(_), Ok(Collected::Hints(held))) => {
+                if !self.note_hints(step, node, held) {
+                    return stop(step, node);
+                }
+            }
+            (Collect::Remove(_) | Collect::Forget(_), Ok(Collected::Done)) => {}
+            _ => return stop(step, node),
+        }
+        self.ask(step)
+    }
+
+    /// Parts that are named stay.
+    fn keep(&mut self, named: &[PartId]) {
+        if named.is_empty() {
+            return;
+        }
+        for candidate in &mut self.candidates {
+            candidate.parts.retain(|part| !named.contains(&part.id));
+        }
+    }
+
+    /// Bodies of partitions of which somebody holds hints wait for another time. False when this member's word is no good:
+    /// it was started anew meanwhile, or its clock is off.
+    fn note_hints(&mut self, step: &Step<'_>, node: NodeId, held: HintsHeld) -> bool {
+        if held.wall_ms.abs_diff(step.now.wall_ms) > step.state.config.message_life_ms {
+            return false;
+        }
+        let before = self.before.get(&node);
+        if self.stage == Stage::HintsAfter && before.is_none_or(|before| before.boot != held.boot) {
+            return false;
+        }
+        let begun = |partition: Partition| {
+            let known = before.and_then(|before| before.partitions.iter().find(|(known, ..)| *known == partition));
+            known.map(|(_, _, begun)| *begun)
+        };
+        let has_hints = |partition: Partition| {
+            let told = held.partitions.iter().find(|(told, ..)| *told == partition);
+            told.is_none_or(|(_, holds, now)| *holds || begun(partition).is_some_and(|before| before != *now))
+        };
+        self.candidates
+            .retain(|candidate| !has_hints(candidate.place.partition));
+        if self.stage == Stage::HintsBefore {
+            self.before.insert(node, held);
+        }
+        true
+    }
+
+    fn next_stage(&mut self, step: &mut Step<'_>) -> Progress {
+        match self.stage {
+            Stage::Look | Stage::Forget => end(step, 0),
+            Stage::Named if step.state.is_planted(Planted::GateLeftOut) => self.enter(step, Stage::Remove),
+            Stage::Named => self.enter(step, Stage::HintsBefore),
+            Stage::HintsBefore => {
+                step.state.dead.held_by = None;
+                self.stage = Stage::Stretch;
+                self.wake_us = step.now.after_ms(stretch_ms(step));
+                Progress::Until(self.wake_us)
+            }
+            Stage::Stretch => self.enter(step, Stage::HintsAfter),
+            Stage::HintsAfter if self.candidates.is_empty() => end(step, retry_ms(step)),
+            Stage::HintsAfter => self.enter(step, Stage::NamedAgain),
+            Stage::NamedAgain => self.enter(step, Stage::Remove),
+            Stage::Remove => self.enter(step, Stage::Forget),
+        }
+    }
+
+    fn naming(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
+        let mut names: BTreeMap<NodeId, Vec<(Place, PartId)>> = BTreeMap::new();
+        for candidate in &self.candidates {
+            for home in homes_of(step, &candidate.place) {
+                if step.trusts_itself() && home != step.state.me() {
+                    continue;
+                }
+                let names = names.entry(home).or_default();
+                names.extend(candidate.parts.iter().map(|part| (candidate.place.clone(), part.id)));
+            }
+        }
+        let batches = names.into_iter().flat_map(|(home, names)| {
+            let batches = names.chunks(NAMES_AT_ONCE).map(|some| Collect::Named(some.to_vec()));
+            batches.map(|ask| (home, ask)).collect::<Vec<_>>()
+        });
+        batches.collect()
+    }
+
+    /// Every member may hold chunks: as a home, for one that was away, or because it once was a home.
+    fn removing(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
+        let mut batches: Vec<Vec<ChunkRange>> = Vec::new();
+        let mut room = 0;
+        for part in self.candidates.iter().flat_map(|candidate| &candidate.parts) {
+            let count = part.size.div_ceil(u64::from(part.chunk_bytes.max(1))).max(1) as u32;
+            let mut from = 0;
+            while from < count {
+                if room == 0 {
+                    batches.push(Vec::new());
+                    room = CHUNKS_AT_ONCE as u32;
+                }
+                let to = count.min(from.saturating_add(room));
+                let part = part.id;
+                batches
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|batch| batch.push(ChunkRange { part, from, to }));
+                room -= to - from;
+                from = to;
+            }
+        }
+        let asks = batches
+            .into_iter()
+            .flat_map(|batch| all_members(step, move |_| Collect::Remove(batch.clone())));
+        asks.collect()
+    }
+
+    fn forgetting(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
+        let mut keys: BTreeMap<NodeId, Vec<Vec<u8>>> = BTreeMap::new();
+        for candidate in &self.candidates {
+            for home in homes_of(step, &candidate.place) {
+                keys.entry(home).or_default().push(candidate.key.clone());
+            }
+        }
+        let batches = keys.into_iter().flat_map(|(home, keys)| {
+            let batches = keys.chunks(NAMES_AT_ONCE).map(|some| Collect::Forget(some.to_vec()));
+            batches.map(|ask| (home, ask)).collect::<Vec<_>>()
+        });
+        batches.collect()
+    }
+}
+
+/// This collection is over; another look follows after so long.
+fn end(step: &mut Step<'_>, then_after_ms: u64) -> Progress {
+    let at_us = step.now.after_ms(then_after_ms);
+    step.state.dead.look_again(at_us);
+    Progress::Done
+}
+
+/// A member does not answer, or not as it should: all stays as it is.
+fn stop(step: &mut Step<'_>, held_by: NodeId) -> Progress {
+    step.state.dead.held_by = Some(held_by);
+    let retry_ms = retry_ms(step);
+    end(step, retry_ms)
+}
+
+fn retry_ms(step: &Step<'_>) -> u64 {
+    RETRY_MS.min(stretch_ms(step))
+}
+
+const fn stretch_ms(step: &Step<'_>) -> u64 {
+    step.state.config.message_life_ms * STRETCH_LIVES
+}
+
+/// The homes of a key; all members when its bucket is not known any more, and neither is how many homes it has.
+fn homes_of(step: &Step<'_>, place: &Place) -> Vec<NodeId> {
+    let known = step.state.registry.bucket_by_id(place.bucket);
+    let n = known.map_or(u8::MAX, |bucket| bucket.settings.n.max(N_DEFAULT));
+    step.state.layout().homes(place.partition, n).collect()
+}
+
+fn all_members(step: &Step<'_>, ask: impl Fn(NodeId) -> Collect) -> VecDeque<(NodeId, Collect)> {
+    let members = step.state.layout().members().iter();
+    members.map(|member| (member.id, ask(member.id))).collect()
+}
+
+impl Coordinate for CollectOp {
+    fn id(&self) -> OpId {
+        self.id
+    }
+
+    fn start(&mut self, step: &mut Step<'_>) -> Progress {
+        self.look(step)
+    }
+
+    fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
+        let asked = self.asks.front().map(|(node, _)| *node);
+        match message {
+            Message::CollectReply { result, .. } if asked == Some(from) => self.take(step, result),
+            _ => Progress::Until(step.now.after_ms(RESEND_MS)),
+        }
+    }
+
+    fn timer(&mut self, step: &mut Step<'_>) -> Progress {
+        match self.stage {
+            Stage::Look => self.look(step),
+            Stage::Stretch if step.now.mono_us < self.wake_us => Progress::Until(self.wake_us),
+            Stage::Stretch => self.next_stage(step),
+            _ if self.asks.front().is_some_and(|(node, _)| *node == step.state.me()) => {
+                // This node's own disk has not answered for long.
+                stop(step, step.state.me())
+            }
+            _ => {
+                self.attempts += 1;
+                self.send(step)
+            }
+        }
+    }
+
+    fn own_synced(&mut self, step: &mut Step<'_>) -> Progress {
+        match self.own.take() {
+            Some(collected) => self.take(step, Ok(collected)),
+            None => Progress::Until(step.now.after_ms(RESEND_MS)),
+        }
+    }
+
+    fn own_chunks_removed(&mut self, step: &mut Step<'_>, result: Result<(), ChunkWriteError>) -> Progress {
+        match result {
+            Ok(()) => {
+                // That they are not indexed any more is on disk once anything later is.
+                let seq = step.write(Batch::default(), Tick(0));
+                self.note_own(step, Collected::Done, seq)
+            }
+            Err(_) => stop(step, step.state.me()),
+        }
+    }
+
+    fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
+        match self.stage {
+            Stage::Look | Stage::Stretch => Progress::Until(self.wake_us),
+            _ if self.asks.front().is_some_and(|(asked, _)| *asked == node) => stop(step, node),
+            _ => Progress::Until(step.now.after_ms(RESEND_MS)),
+        }
+    }
+}

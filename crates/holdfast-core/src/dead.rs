@@ -1,0 +1,85 @@
+//! Bodies that versions left behind, and what members ask each other before they go (rules D10, G1).
+//!
+//! A body is dead when no home's version or open upload names its parts, nobody can commit them any more, and no hint or
+//! message that may name them is left anywhere. Only then do its chunks go. Nothing here rests on a time alone: a member
+//! that cannot be asked keeps everything.
+
+use alloc::vec::Vec;
+
+use crate::content::Manifest;
+use crate::ids::{PartId, Partition};
+use crate::place::Place;
+
+/// A row of [`crate::storage::Space::Dead`]: a body that a version, or a closed upload, left behind on this home.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadBody {
+    /// Unix milliseconds since when.
+    pub since_ms: u64,
+    /// Its parts.
+    pub manifest: Manifest,
+}
+
+/// Chunks of one part: indices `from` up to, not including, `to`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChunkRange {
+    /// Of which part.
+    pub part: PartId,
+    /// The first.
+    pub from: u32,
+    /// The one behind the last.
+    pub to: u32,
+}
+
+/// What a collector asks a member.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Collect {
+    /// Which of these parts does a version or an open upload of their key name, on your disk?
+    Named(Vec<(Place, PartId)>),
+    /// Do you hold hints of these partitions?
+    Hints(Vec<Partition>),
+    /// Remove these chunks.
+    Remove(Vec<ChunkRange>),
+    /// These rows of [`crate::storage::Space::Dead`] are done with.
+    Forget(Vec<Vec<u8>>),
+}
+
+/// What it answers, once synced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Collected {
+    /// The parts that are named.
+    Named(Vec<PartId>),
+    /// What it holds of hints.
+    Hints(HintsHeld),
+    /// Done.
+    Done,
+}
+
+/// A member's hints of some partitions, at one instant of one of its runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HintsHeld {
+    /// The number of its start: what it counts begins anew with each.
+    pub boot: u64,
+    /// Its wall clock, in Unix milliseconds.
+    pub wall_ms: u64,
+    /// For each partition asked: whether it holds a hint, and how often it came to hold a first one in this run.
+    pub partitions: Vec<(Partition, bool, u64)>,
+}
+
+/// What still waits to be forgotten, for whoever wants to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Forgetting {
+    /// Dead bodies on this disk's account.
+    pub bodies: u64,
+    /// Their bytes, over all nodes once each.
+    pub bytes: u64,
+    /// The member for whose absence they wait, if that is why.
+    pub held_by: Option<crate::ids::NodeId>,
+}
+
+impl DeadBody {
+    /// Bytes of the body.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.manifest.parts.iter().map(|part| part.size).sum()
+    }
+}

@@ -1,0 +1,41 @@
+//! Dead bodies as rows (rule D10).
+
+use alloc::vec::Vec;
+
+use super::side::{decode_manifest, encode_manifest};
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::dead::DeadBody;
+
+/// First byte of every row of `Space::Dead`.
+pub const DEAD_VERSION: u8 = 1;
+
+/// A row of `Space::Dead`.
+#[must_use]
+pub fn encode_dead(body: &DeadBody) -> Vec<u8> {
+    dead_row(body.since_ms, &encode_manifest(&body.manifest))
+}
+
+/// The same of a manifest that is encoded already.
+#[must_use]
+pub fn dead_row(since_ms: u64, manifest: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(9 + manifest.len());
+    writer.u8(DEAD_VERSION);
+    writer.u64(since_ms);
+    writer.raw(manifest);
+    writer.into_vec()
+}
+
+/// Reads what [`encode_dead`] wrote.
+pub fn decode_dead(row: impl AsRef<[u8]>) -> Result<DeadBody, DecodeError> {
+    let mut reader = Reader::over_slice(row.as_ref());
+    match reader.u8()? {
+        DEAD_VERSION => Ok(DeadBody {
+            since_ms: reader.u64()?,
+            manifest: decode_manifest(reader.take_rest())?,
+        }),
+        version => Err(DecodeError::UnknownVersion {
+            what: "dead body",
+            version,
+        }),
+    }
+}

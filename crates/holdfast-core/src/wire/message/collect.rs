@@ -1,0 +1,150 @@
+//! What a collector of dead bodies asks and is answered, as bytes.
+
+use alloc::vec::Vec;
+
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::dead::{ChunkRange, Collect, Collected, HintsHeld};
+use crate::ids::{PartId, Partition};
+use crate::place::Place;
+use crate::wire::field::{Field, read_all, write_list};
+use crate::wire::limit::ROW_KEY_BYTES_MAX;
+
+impl Field for (Place, PartId) {
+    const BYTES_MIN: usize = Place::BYTES_MIN + PartId::BYTES_MIN;
+
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+        self.1.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok((Field::read(from)?, Field::read(from)?))
+    }
+}
+
+impl Field for ChunkRange {
+    const BYTES_MIN: usize = PartId::BYTES_MIN + 8;
+
+    fn write(&self, to: &mut Writer) {
+        self.part.write(to);
+        to.u32(self.from);
+        to.u32(self.to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            part: Field::read(from)?,
+            from: from.u32()?,
+            to: from.u32()?,
+        })
+    }
+}
+
+impl Field for (Partition, bool, u64) {
+    const BYTES_MIN: usize = Partition::BYTES_MIN + 1 + 8;
+
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+        to.flag(self.1);
+        to.u64(self.2);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok((Field::read(from)?, from.flag("holding of hints")?, from.u64()?))
+    }
+}
+
+impl Field for HintsHeld {
+    const BYTES_MIN: usize = 8 + 8 + 1;
+
+    fn write(&self, to: &mut Writer) {
+        to.u64(self.boot);
+        to.u64(self.wall_ms);
+        write_list(to, &self.partitions);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            boot: from.u64()?,
+            wall_ms: from.u64()?,
+            partitions: Field::read(from)?,
+        })
+    }
+}
+
+impl Field for Collect {
+    const BYTES_MIN: usize = 2;
+
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Named(parts) => {
+                to.u8(0);
+                write_list(to, parts);
+            }
+            Self::Hints(partitions) => {
+                to.u8(1);
+                write_list(to, partitions);
+            }
+            Self::Remove(chunks) => {
+                to.u8(2);
+                write_list(to, chunks);
+            }
+            Self::Forget(keys) => {
+                to.u8(3);
+                to.count(keys.len());
+                for key in keys {
+                    to.bytes(key);
+                }
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match from.u8()? {
+            0 => Self::Named(Field::read(from)?),
+            1 => Self::Hints(Field::read(from)?),
+            2 => Self::Remove(Field::read(from)?),
+            3 => Self::Forget(read_all(from, 1, |from| {
+                Ok(from.slice("key of a row", ROW_KEY_BYTES_MAX)?.to_vec())
+            })?),
+            tag => {
+                return Err(DecodeError::BadTag {
+                    what: "question of a collector",
+                    tag,
+                });
+            }
+        })
+    }
+}
+
+impl Field for Collected {
+    const BYTES_MIN: usize = 1;
+
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Named(parts) => {
+                to.u8(0);
+                write_list(to, parts);
+            }
+            Self::Hints(held) => {
+                to.u8(1);
+                held.write(to);
+            }
+            Self::Done => to.u8(2),
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match from.u8()? {
+            0 => Self::Named(Vec::read(from)?),
+            1 => Self::Hints(Field::read(from)?),
+            2 => Self::Done,
+            tag => {
+                return Err(DecodeError::BadTag {
+                    what: "answer to a collector",
+                    tag,
+                });
+            }
+        })
+    }
+}

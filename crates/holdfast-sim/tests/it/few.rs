@@ -1,0 +1,183 @@
+//! A few nodes by hand instead of a simulated cluster: for tests that say themselves who hears whom, and what rots.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use holdfast_core::ids::{ActorId, ClusterId, NodeId, RequestId};
+use holdfast_core::layout::{Layout, Member};
+use holdfast_core::message::Message;
+use holdfast_core::node::{ClientToken, Config, DEAD_WAIT_MS, Effect, Input, MESSAGE_LIFE_MS, Node};
+use holdfast_core::request::{Answer, ClientRequest, Request};
+use holdfast_core::time::Now;
+use holdfast_store::MemoryStore;
+use holdfast_store::memory::Event;
+
+pub(crate) const PARTITION_BITS: u8 = 4;
+
+/// Nodes 1 to n at places 0 to n − 1. Messages between them arrive at once and in order; time passes only when told.
+pub(crate) struct Few {
+    pub(crate) nodes: Vec<(Node, MemoryStore)>,
+    pub(crate) layout: Arc<Layout>,
+    now: Now,
+    answers: Vec<Answer>,
+    /// Links that carry nothing, from and to.
+    cut: BTreeSet<(usize, usize)>,
+    /// Questions for a chunk that were carried.
+    pub(crate) chunk_questions: usize,
+}
+
+impl Few {
+    pub(crate) fn new(count: u64) -> Self {
+        let members = (1..=count).map(|id| Member {
+            id: NodeId(id),
+            name: format!("n{id}"),
+            zone: String::new(),
+            host: format!("h{id}"),
+            capacity_bytes: 1,
+        });
+        let layout = Arc::new(Layout::found(members.collect(), PARTITION_BITS));
+        let mut few = Self {
+            nodes: Vec::new(),
+            layout: Arc::clone(&layout),
+            now: Now {
+                wall_ms: 1_700_000_000_000,
+                mono_us: 1_000_000,
+            },
+            answers: Vec::new(),
+            cut: BTreeSet::new(),
+            chunk_questions: 0,
+        };
+        for id in 1..=count {
+            let mut store = MemoryStore::new();
+            let config = Config {
+                cluster: ClusterId(9),
+                node: NodeId(id),
+                layout: Arc::clone(&layout),
+                fresh_actor: ActorId(100 + id),
+                kernel: [1; 16],
+                planted: None,
+                message_life_ms: MESSAGE_LIFE_MS,
+                dead_wait_ms: DEAD_WAIT_MS,
+                gossip_seed: id,
+            };
+            let (node, _) = Node::start(config, &mut store).expect("starts");
+            few.nodes.push((node, store));
+        }
+        for at in 0..few.nodes.len() {
+            for other in 0..at {
+                few.join(at, other);
+            }
+        }
+        few.settle();
+        few
+    }
+
+    /// Nothing passes between two nodes any more, and both know it.
+    pub(crate) fn part(&mut self, a: usize, b: usize) {
+        for (from, to) in [(a, b), (b, a)] {
+            self.cut.insert((from, to));
+            self.feed(from, Input::PeerDown(node_at(to)));
+        }
+    }
+
+    /// Two nodes can talk.
+    pub(crate) fn join(&mut self, a: usize, b: usize) {
+        for (from, to) in [(a, b), (b, a)] {
+            self.cut.remove(&(from, to));
+        }
+        for (from, to) in [(a, b), (b, a)] {
+            self.feed(from, Input::PeerUp(node_at(to)));
+        }
+    }
+
+    /// Gives a node one input, and all nodes what follows from it until nothing does.
+    fn feed(&mut self, at: usize, input: Input) {
+        let mut inputs = vec![(at, input)];
+        let mut steps = 0;
+        while let Some((at, input)) = inputs.pop() {
+            steps += 1;
+            assert!(steps < 100_000, "they never come to rest");
+            let (node, store) = &mut self.nodes[at];
+            let mut effects = Vec::new();
+            node.handle(self.now, input, store, &mut effects);
+            inputs.extend(store.take_events().into_iter().map(|event| (at, reported(event))));
+            for effect in effects {
+                let (to, carried) = match effect {
+                    Effect::Send(to, envelope) => {
+                        self.chunk_questions += usize::from(matches!(envelope.message, Message::ReadChunk { .. }));
+                        (to, Input::Peer(node_at(at), envelope))
+                    }
+                    Effect::Datagram(to, bytes) => (to, Input::Datagram(node_at(at), bytes)),
+                    Effect::Answer(_, answer) => {
+                        self.answers.push(answer);
+                        continue;
+                    }
+                    Effect::RegistryChanged(_) | Effect::Event(_) => continue,
+                };
+                let to = to.0 as usize - 1;
+                if !self.cut.contains(&(at, to)) {
+                    inputs.insert(0, (to, carried));
+                }
+            }
+        }
+    }
+
+    /// The next timer that a node waits for, if it is due by then.
+    fn step_until(&mut self, until_us: u64, wake_us: impl Fn(&Node) -> Option<u64>) -> bool {
+        let due = (0..self.nodes.len()).filter_map(|at| Some((wake_us(&self.nodes[at].0)?, at)));
+        let Some((due_us, at)) = due.min().filter(|(due_us, _)| *due_us <= until_us) else {
+            return false;
+        };
+        let passed_us = due_us.saturating_sub(self.now.mono_us);
+        self.now.mono_us += passed_us;
+        self.now.wall_ms += passed_us / 1_000;
+        self.feed(at, Input::Timer);
+        true
+    }
+
+    /// Lets time pass until no operation waits for any.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            if !self.step_until(u64::MAX, Node::next_operation_us) {
+                return;
+            }
+        }
+        panic!("a timer stays");
+    }
+
+    /// Lets time pass, gossip included.
+    pub(crate) fn pass_ms(&mut self, time_ms: u64) {
+        let until_us = self.now.after_ms(time_ms);
+        while self.step_until(until_us, Node::next_timer_us) {}
+    }
+
+    /// A client's request, to the end.
+    pub(crate) fn ask(&mut self, at: usize, what: Request) -> Answer {
+        let request = ClientRequest {
+            request: RequestId(7),
+            deadline_ms: 10_000,
+            what,
+        };
+        self.feed(at, Input::Client(ClientToken(1), request));
+        for _ in 0..10_000 {
+            if let Some(answer) = self.answers.pop() {
+                return answer;
+            }
+            self.step_until(u64::MAX, Node::next_timer_us);
+        }
+        panic!("never answered");
+    }
+}
+
+pub(crate) const fn node_at(at: usize) -> NodeId {
+    NodeId(at as u64 + 1)
+}
+
+fn reported(event: Event) -> Input {
+    match event {
+        Event::Synced(seq) => Input::Synced(seq),
+        Event::ChunkWritten(token, result) => Input::ChunkWritten(token, result),
+        Event::ChunkRead(token, result) => Input::ChunkRead(token, result),
+        Event::ChunksRemoved(token, result) => Input::ChunksRemoved(token, result),
+    }
+}
