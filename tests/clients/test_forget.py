@@ -7,9 +7,11 @@ import glob
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 
 from botocore.exceptions import ClientError
@@ -61,6 +63,20 @@ def start(node):
     PIDS[node] = json.loads((open(f"{DATA}/node-{node}/process.json")).read())["pid"]
 
 
+def happened():
+    """Kinds of events that `holdfast cluster events` has told of, through the nodes that stay."""
+    told = "".join(file.read_text() for file in harness.WORK.glob("events-*"))
+    return {json.loads(line)["event"] for line in told.splitlines()}
+
+
+def listen(node):
+    with open(harness.WORK / f"events-{node}", "wb") as told:
+        command = [BINARY, "cluster", "events", "--json", "--rest-endpoint", REST_ENDPOINTS[node]]
+        return subprocess.Popen(command, stdout=told, stderr=subprocess.DEVNULL)
+
+
+listeners = [listen(0), listen(1)]
+
 clients = [s3_client(endpoint) for endpoint in S3_ENDPOINTS]
 s3 = clients[0]
 s3.create_bucket(Bucket=BUCKET)
@@ -105,6 +121,22 @@ with check("completing an upload again, after its object was overwritten and its
     for client in clients:
         assert client.get_object(Bucket=BUCKET, Key="uploaded")["Body"].read() == b"newer"
 
+with check("a body whose client goes away in the middle loses its place, too, after its deadline"):
+    url = urllib.parse.urlsplit(REST_ENDPOINTS[1])
+    before = taken_bytes()
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        head = f"PUT /v1/buckets/{BUCKET}/objects/broken-off HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Bearer {harness.ADMIN_TOKEN}\r\n"
+        connection.sendall(f"{head}Content-Length: {4 * LARGE}\r\n\r\n".encode())
+        connection.sendall(random_bytes(LARGE, seed=9))
+        time.sleep(1)
+    peak = taken_bytes()
+    assert peak - before > 2 * LARGE, f"{(peak - before) // MIB} MiB"
+    began = time.monotonic()
+    while taken_bytes() - before > 4 * MIB:
+        assert time.monotonic() - began < FORGOTTEN_S_MAX, f"{(taken_bytes() - before) // MIB} MiB are left"
+        time.sleep(0.5)
+    print(f"              {(peak - before) // MIB} MiB gone after {time.monotonic() - began:.1f} s")
+
 with check("while a node is away nothing goes, and the others say for whom they wait"):
     os.kill(PIDS[2], signal.SIGKILL)
     s3.put_object(Bucket=BUCKET, Key="changing", Body=random_bytes(LARGE, seed=200))
@@ -119,6 +151,12 @@ with check("while a node is away nothing goes, and the others say for whom they 
     took_s = wait_until_forgotten()
     print(f"              forgotten {took_s:.1f} s after it was back")
     changing = random_bytes(LARGE, seed=200)
+
+with check("`holdfast cluster events` tells what was forgotten, for whom it waited, and who came and went"):
+    assert all(listener.poll() is None for listener in listeners), "one has ended"
+    assert {"forgotten", "gate_held", "down", "up"} <= happened(), happened()
+    for listener in listeners:
+        listener.kill()
 
 with check("a node killed in the middle of it, again and again, loses nothing and forgets all the same"):
     for round_number in range(4):

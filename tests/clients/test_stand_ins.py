@@ -10,6 +10,7 @@ import os
 import signal
 import ssl
 import subprocess
+import threading
 import time
 import urllib.request
 
@@ -77,6 +78,19 @@ def body_of(key):
     return f"body of {key}".encode() * 100
 
 
+def listen(node, kinds):
+    """Notes the kinds of events that a node tells, as they come."""
+    trust = ssl.create_default_context(cafile=harness.CA_FILE) if harness.CA_FILE else None
+    request = urllib.request.Request(
+        REST_ENDPOINTS[node] + "/v1/cluster/events", headers={"Authorization": f"Bearer {harness.ADMIN_TOKEN}"}
+    )
+    with urllib.request.urlopen(request, timeout=60, context=trust) as answer:
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        for line in answer:
+            if line.startswith(b"data: "):
+                kinds.add(json.loads(line[len(b"data: "):])["event"])
+
+
 with check("all homes up: all of them write, nobody stands in"):
     asked(0, f"/v1/buckets/{BUCKET}", "PUT")
     outcome = put(0, "first", b"1")
@@ -85,6 +99,8 @@ with check("all homes up: all of them write, nobody stands in"):
     assert outcome["down"] == [] and outcome["hinted"] == [], outcome
 
 others = [node for node in range(NODES) if node not in homes]
+kinds = set()
+threading.Thread(target=listen, args=(others[0], kinds), daemon=True).start()
 with check("one home down: a stand-in takes its copy, and the answer says so"):
     kill(homes[2])
     wait_until_down(homes[0], {homes[2]})
@@ -134,6 +150,9 @@ with check("the homes return and get what they missed; no hint is left"):
             assert time.monotonic() - began < HANDOFF_S_MAX, f"the homes of {key} still differ"
             time.sleep(0.1)
     print(f"              in step {time.monotonic() - began:.1f} s after the last node answered")
+
+with check("a stand-in told of its hints as it took them and handed them over"):
+    assert {"hint_stored", "hint_delivered"} <= kinds, kinds
 
 with check("the stand-ins are killed: the homes have it all"):
     for node in others:

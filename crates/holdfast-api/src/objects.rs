@@ -13,9 +13,10 @@ use holdfast_core::bucket::{AccessKey, Bucket, Conflict};
 use holdfast_core::content::{BodyForm, Manifest, StoredBody};
 use holdfast_core::context::Context;
 use holdfast_core::dead::Forgetting;
+use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::NodeFacts;
-use holdfast_core::ids::{NodeId, RequestId, UploadId};
+use holdfast_core::ids::{BucketId, NodeId, RequestId, UploadId};
 use holdfast_core::request::{
     Count, Got, Location, Page, PutOutcome, PutValue, ReadFault, UploadInfo, UploadPart, WantedBodies, WriteError,
 };
@@ -95,6 +96,10 @@ pub trait Objects: Send + Sync + 'static {
     fn cluster(&self) -> ClusterView;
     /// Says of a member that it is down on purpose, or no longer; every member will know. False if there is no such member.
     fn maintain(&self, node: NodeId, on: bool) -> bool;
+    /// What people call the bucket with this id, if this node knows it.
+    fn bucket_name(&self, id: BucketId) -> Option<String>;
+    /// What happens in the cluster from now on, as this node sees it.
+    fn events(&self) -> NewsStream;
     /// Whether this node can serve now; the reason if not.
     fn ready(&self) -> Result<(), String>;
 }
@@ -110,6 +115,23 @@ pub trait BodyWriter: Send {
 
 /// Bytes of a body, in order.
 pub type BodyStream = BoxStream<'static, Result<Bytes, ReadFault>>;
+
+/// Something that happened, or that was missed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum News {
+    /// It happened.
+    Happened {
+        /// When, in Unix milliseconds.
+        at_ms: u64,
+        /// What.
+        event: ClusterEvent,
+    },
+    /// So much happened while the listener was too slow, and is not told.
+    Missed(u64),
+}
+
+/// What happens, in order, without an end.
+pub type NewsStream = BoxStream<'static, News>;
 
 /// What a body is written for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,11 +3,13 @@
 //! An event is news, not a command: nothing depends on its being taken note of, and the state it tells of can be asked
 //! for at any time. That is why losing one costs a line in a log and no promise.
 
+use alloc::vec::Vec;
+
 use crate::gossip::MemberState;
-use crate::ids::NodeId;
+use crate::ids::{NodeId, ObjectKey};
 
 /// Something that a person may want to know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ClusterEvent {
     /// A member does not answer; it is still used, and has some seconds to refute it.
     MemberSuspect(NodeId),
@@ -29,4 +31,54 @@ pub enum ClusterEvent {
     },
     /// The others held this node down, or knew a later run of it; it goes on under a higher generation.
     Rejoined,
+    /// This node holds a key for a home that is away (rule H1).
+    HintStored {
+        /// The home.
+        home: NodeId,
+        /// The key.
+        of: ObjectKey,
+    },
+    /// The home has confirmed it (rule H3).
+    HintDelivered {
+        /// The home.
+        home: NodeId,
+        /// The key.
+        of: ObjectKey,
+    },
+    /// Copies of a key differed, and these nodes were sent what they lacked.
+    Repaired {
+        /// The key.
+        of: ObjectKey,
+        /// Who lacked something.
+        nodes: Vec<NodeId>,
+    },
+    /// A copy of a body that was damaged on this disk has been written again.
+    Mended {
+        /// The key it belongs to.
+        of: ObjectKey,
+    },
+    /// This node's copy of a key has concurrent versions now.
+    SiblingsMade {
+        /// The key.
+        of: ObjectKey,
+        /// How many.
+        count: u32,
+    },
+    /// It has one again, or none.
+    SiblingsResolved {
+        /// The key.
+        of: ObjectKey,
+    },
+    /// Dead bodies cannot go because of this member (rule G1).
+    GateHeld {
+        /// Whose absence, restart or clock it is.
+        by: NodeId,
+    },
+    /// Nobody needs these bodies, and their chunks are gone from all members (rule D10).
+    Forgotten {
+        /// How many.
+        bodies: u32,
+        /// What they took, once.
+        bytes: u64,
+    },
 }

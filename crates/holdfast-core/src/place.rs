@@ -50,6 +50,15 @@ impl Place {
         Self::of(settings, &object.key, partition_bits)
     }
 
+    /// The key itself, wherever it lies.
+    #[must_use]
+    pub fn object_key(&self) -> ObjectKey {
+        ObjectKey {
+            bucket: self.bucket,
+            key: self.key.clone(),
+        }
+    }
+
     /// Key of its row in `Rows`, and prefix of all its rows in the other spaces.
     #[must_use]
     pub fn row_key(&self) -> Vec<u8> {

@@ -23,6 +23,8 @@ pub enum Planted {
     DeadUnasked,
     /// G1: bodies go at once, though somebody may hold hints that name them.
     GateLeftOut,
+    /// D10: bodies that never became a version are not looked for.
+    AbandonedKept,
     /// F2: a node does not answer what others say of it.
     RefutationLeftOut,
     /// F3: a death is believed because somebody claims it.
@@ -31,7 +33,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
@@ -41,6 +43,7 @@ impl Planted {
         Self::StandInCountsBesideHome,
         Self::DeadUnasked,
         Self::GateLeftOut,
+        Self::AbandonedKept,
         Self::RefutationLeftOut,
         Self::HearsayBelieved,
     ];

@@ -205,6 +205,12 @@ impl Plan {
         }
     }
 
+    /// How long a plain body may take to be committed (rule D10), in milliseconds: a day, or shorter than the run.
+    #[must_use]
+    pub const fn plain_commit_ms(&self) -> u64 {
+        if self.forgets() { 25_000 } else { 24 * 3_600 * 1_000 }
+    }
+
     /// Whether what is dead is forgotten within the run.
     #[must_use]
     pub const fn forgets(&self) -> bool {

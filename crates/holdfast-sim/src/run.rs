@@ -40,6 +40,8 @@ const ABSENT_US: u64 = DEAD_WITHIN_US + 5_000_000;
 const BACK_WITHIN_US: u64 = 10_000_000;
 /// How long the cluster may take to converge and fall silent.
 const CONVERGING_US_MAX: u64 = 180_000_000;
+/// How long what is dead may stay after that, where waits are short: a sweep, and twice the time of three homes' collections.
+const FORGETTING_US: u64 = 400_000_000;
 /// More events than this in one seed mean that something goes round in circles.
 const EVENTS_MAX: u64 = 20_000_000;
 
@@ -197,6 +199,7 @@ impl Run {
         if self.is_over() {
             return;
         }
+        self.forget();
         let expected = converged::check(&mut self.world, &mut self.watch);
         for (bucket, counted) in &self.workload.counts {
             let expected = expected.get(bucket).copied().unwrap_or_default();
@@ -206,6 +209,20 @@ impl Run {
             }
         }
         self.absence();
+    }
+
+    /// What is dead must go, once nothing else happens.
+    fn forget(&mut self) {
+        if !self.plan.forgets() {
+            return;
+        }
+        self.world.await_sweeps();
+        let ends_us = self.world.now_us + FORGETTING_US;
+        self.until("forget what is dead", FORGETTING_US + 1, |run| {
+            run.world.now_us >= ends_us
+        });
+        let found = self.world.dead_chunk();
+        self.watch.judge(self.world.now_us, Promise::DeadGo, found);
     }
 
     /// One member is taken away for long and comes back. That it is noticed is what inspections see to.

@@ -29,7 +29,7 @@ use holdfast_core::request::{
 
 use crate::objects::{
     BodyPurpose, BodyStream, BodyWriter, BucketCreated, BucketRef, ClusterView, CompleteUpload, DeleteBucketError,
-    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, Objects, PutObject,
+    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, NewsStream, Objects, PutObject,
 };
 
 /// The one node there is.
@@ -253,6 +253,14 @@ impl Objects for MemoryObjects {
 
     fn locate(&self, _bucket: &Bucket, key: &str) -> Location {
         object::locate(key)
+    }
+
+    fn bucket_name(&self, _id: BucketId) -> Option<String> {
+        None
+    }
+
+    fn events(&self) -> NewsStream {
+        Box::pin(futures_util::stream::pending())
     }
 
     fn cluster(&self) -> ClusterView {

@@ -6,6 +6,7 @@
 mod buckets;
 mod caller;
 mod cluster;
+mod events;
 mod health;
 mod keys;
 mod list;
@@ -198,6 +199,7 @@ fn router(shared: Arc<Shared>) -> Router<()> {
         .route("/v1/buckets/{bucket}/locate", get(cluster::locate_in))
         .route("/v1/locate", get(cluster::locate))
         .route("/v1/cluster", get(cluster::view))
+        .route("/v1/cluster/events", get(events::follow))
         .route(
             "/v1/cluster/members/{member}/maintenance",
             post(cluster::begin_maintenance).delete(cluster::end_maintenance),

@@ -21,6 +21,7 @@ use alloc::vec::Vec;
 use super::{Coordinate, Progress, RESEND_MS};
 use crate::content::ManifestPart;
 use crate::dead::{ChunkRange, Collect, Collected, HintsHeld};
+use crate::event::ClusterEvent;
 use crate::ids::{NodeId, PartId, Partition, Tick};
 use crate::message::{Message, OpId, Refusal};
 use crate::node::dead::{CHUNKS_AT_ONCE, KeptBody};
@@ -268,7 +269,8 @@ impl CollectOp {
 
     fn next_stage(&mut self, step: &mut Step<'_>) -> Progress {
         match self.stage {
-            Stage::Look | Stage::Forget => end(step, 0),
+            Stage::Look => end(step, 0),
+            Stage::Forget => self.finish(step),
             Stage::Named if step.state.is_planted(Planted::GateLeftOut) => self.enter(step, Stage::Remove),
             Stage::Named => self.enter(step, Stage::HintsBefore),
             Stage::HintsBefore => {
@@ -283,6 +285,19 @@ impl CollectOp {
             Stage::NamedAgain => self.enter(step, Stage::Remove),
             Stage::Remove => self.enter(step, Stage::Forget),
         }
+    }
+
+    /// All of it is done.
+    fn finish(&self, step: &mut Step<'_>) -> Progress {
+        let removed = self.candidates.iter().filter(|candidate| !candidate.parts.is_empty());
+        let (bodies, bytes) = removed.fold((0, 0_u64), |(bodies, bytes), candidate| {
+            let size: u64 = candidate.parts.iter().map(|part| part.size).sum();
+            (bodies + 1, bytes.saturating_add(size))
+        });
+        if bodies > 0 {
+            step.tell(ClusterEvent::Forgotten { bodies, bytes });
+        }
+        end(step, 0)
     }
 
     fn naming(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
@@ -334,7 +349,11 @@ impl CollectOp {
     fn forgetting(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
         let mut keys: BTreeMap<NodeId, Vec<Vec<u8>>> = BTreeMap::new();
         for candidate in &self.candidates {
-            for home in homes_of(step, &candidate.place) {
+            let me = step.state.me();
+            let homes = homes_of(step, &candidate.place);
+            // What this node found by sweeping need not be of a key that it is a home of.
+            let own = (!homes.contains(&me)).then_some(me);
+            for home in homes.into_iter().chain(own) {
                 keys.entry(home).or_default().push(candidate.key.clone());
             }
         }
@@ -356,6 +375,7 @@ fn end(step: &mut Step<'_>, then_after_ms: u64) -> Progress {
 /// A member does not answer, or not as it should: all stays as it is.
 fn stop(step: &mut Step<'_>, held_by: NodeId) -> Progress {
     step.state.dead.held_by = Some(held_by);
+    step.tell(ClusterEvent::GateHeld { by: held_by });
     let retry_ms = retry_ms(step);
     end(step, retry_ms)
 }
@@ -369,7 +389,7 @@ const fn stretch_ms(step: &Step<'_>) -> u64 {
 }
 
 /// The homes of a key; all members when its bucket is not known any more, and neither is how many homes it has.
-fn homes_of(step: &Step<'_>, place: &Place) -> Vec<NodeId> {
+pub(crate) fn homes_of(step: &Step<'_>, place: &Place) -> Vec<NodeId> {
     let known = step.state.registry.bucket_by_id(place.bucket);
     let n = known.map_or(u8::MAX, |bucket| bucket.settings.n.max(N_DEFAULT));
     step.state.layout().homes(place.partition, n).collect()

@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use super::push_chunk::{WHOLE_CHUNK, chunk_header};
 use super::{Coordinate, Progress};
+use crate::event::ClusterEvent;
 use crate::ids::{ChunkId, NodeId, Partition};
 use crate::message::{Message, OpId};
 use crate::node::state::{About, ChunkWaiter, Step};
@@ -177,6 +178,10 @@ impl Coordinate for MendOp {
     }
 
     fn own_chunk_written(&mut self, step: &mut Step<'_>, result: Result<(), ChunkWriteError>) -> Progress {
+        if result.is_ok() {
+            let of = self.header.owner.clone();
+            step.tell(ClusterEvent::Mended { of });
+        }
         self.end(step, result.is_ok())
     }
 }

@@ -20,6 +20,7 @@ mod push_chunk;
 pub(crate) mod put;
 pub(crate) mod repair;
 pub(crate) mod stand_ins;
+pub(crate) mod sweep;
 pub(crate) mod upload;
 pub(crate) mod upload_list;
 

@@ -35,6 +35,9 @@ use crate::storage::Batch;
 /// A put with a stale context may leave at most so many siblings (rule D4).
 const SIBLINGS_MAX: usize = 100;
 
+/// A blind write that stand-ins help is written above what it finds so often at most.
+const ROUNDS_ABOVE_MAX: u8 = 2;
+
 /// A write younger than this has had no second attempt that was answered, because nobody hands it to another home so
 /// soon: what replaced it is concurrent with it, and either order is right. A thawed node's writes are older.
 const YOUNG_MS: u64 = NEXT_HOME_MS / 2;
@@ -66,7 +69,10 @@ pub(crate) struct PutOp {
     clocks: Vec<(NodeId, Context)>,
     /// What replicas knew beyond `own_context`.
     beyond: Option<Context>,
-    second_round: bool,
+    /// Rounds that were followed by another, because of what replicas knew beyond.
+    rounds_above: u8,
+    /// This round is the last: homes alone met the one before it.
+    is_last_round: bool,
     /// It proved to have been replaced already; nothing more is written for it.
     settled: bool,
     answered: bool,
@@ -171,7 +177,8 @@ impl PutOp {
             stand_ins,
             clocks: Vec::new(),
             beyond: None,
-            second_round: false,
+            rounds_above: 0,
+            is_last_round: false,
             settled: false,
             answered: false,
             refusal: None,
@@ -346,7 +353,7 @@ impl PutOp {
     }
 
     fn wants_second_round(&self, step: &Step<'_>) -> bool {
-        let due = self.blind && !self.second_round && !self.settled && self.beyond.is_some();
+        let due = self.blind && !self.is_last_round && !self.settled && self.beyond.is_some();
         due && !step.state.is_planted(Planted::SecondRoundLeftOut)
     }
 
@@ -366,6 +373,7 @@ impl PutOp {
         if !alive && !young {
             return self.replaced_meanwhile(step);
         }
+        let by_homes = self.tally.count(Vote::Yes) >= self.tally.needed();
         self.id = step.state.new_op();
         match self.write_own(step, before, own) {
             Ok(()) => {}
@@ -380,7 +388,11 @@ impl PutOp {
             }
             Err(NotBegun::Damaged) => return self.fail(step, WriteFault::Damaged),
         }
-        self.second_round = true;
+        // What W homes did not know was not acknowledged by homes before this write began. Stand-ins that helped to meet the
+        // round say nothing of that sort, so it does not count as the one.
+        self.rounds_above += 1;
+        self.is_last_round = by_homes || self.rounds_above >= ROUNDS_ABOVE_MAX;
+        self.beyond = None;
         self.count_anew(step);
         self.ask_all(step);
         self.judge(step)

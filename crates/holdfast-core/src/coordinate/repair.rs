@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::put::repair_write;
 use super::{Coordinate, Progress};
+use crate::event::ClusterEvent;
 use crate::ids::{Dot, NodeId};
 use crate::message::{Copy, Message, OpId, ReadResult};
 use crate::node::local::LocalCopy;
@@ -107,7 +108,16 @@ impl RepairOp {
             self.replace_damaged(step, &copy);
         }
         let held = core::mem::take(&mut self.held);
-        for (node, _) in held.iter().filter(|(_, record)| *record != merged) {
+        let stale: Vec<NodeId> = held
+            .iter()
+            .filter(|(_, record)| *record != merged)
+            .map(|(node, _)| *node)
+            .collect();
+        if !stale.is_empty() {
+            let (of, nodes) = (self.place.object_key(), stale.clone());
+            step.tell(ClusterEvent::Repaired { of, nodes });
+        }
+        for node in &stale {
             if *node == me {
                 let _ = step.merge_copy(&self.place, &copy, Batch::default());
             } else {

@@ -8,7 +8,7 @@ use super::ranges::chunk_key;
 use super::state::{ChunkWaiter, Step};
 use crate::content::{BodyForm, Manifest, ManifestPart};
 use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HintsHeld};
-use crate::ids::{ChunkId, Dot, NodeId, PartId, Partition, Tick, UploadId};
+use crate::ids::{ChunkId, Dot, NodeId, ObjectKey, PartId, Partition, Tick, UploadId};
 use crate::message::{Message, OpId, Refusal};
 use crate::place::{Place, after_prefix, chunk_position, partition_of};
 use crate::planted::Planted;
@@ -27,8 +27,10 @@ const ROWS_AT_ONCE: usize = 5_000;
 
 /// What follows the key of a record in the key of a dead body: left behind by a version …
 const LEFT_BY_VERSION: u8 = 1;
-/// … or by an upload.
+/// … by an upload …
 const LEFT_BY_UPLOAD: u8 = 2;
+/// … or by nobody: a part that no version was ever made of.
+const ABANDONED: u8 = 3;
 
 /// A dead body, its key in [`Space::Dead`] and the key that it was of.
 pub(crate) type KeptBody = (Vec<u8>, Place, DeadBody);
@@ -44,6 +46,10 @@ pub(crate) struct DeadIndex {
     next_look_us: u64,
     /// Where it begins: many bodies are looked at in several steps.
     pub(crate) look_from: Vec<u8>,
+    /// When the next sweep begins, in monotonic microseconds; `None` while one is under way, and at first.
+    sweep_us: Option<u64>,
+    /// A sweep was planned in this run.
+    sweeps: bool,
     /// Whose absence keeps them.
     pub(crate) held_by: Option<NodeId>,
 }
@@ -68,6 +74,25 @@ impl DeadIndex {
         } else {
             Some(self.next_look_us)
         }
+    }
+
+    /// When the next sweep is wanted.
+    pub(crate) const fn next_sweep_us(&self) -> Option<u64> {
+        self.sweep_us
+    }
+
+    /// Whether a sweep is to begin now; it is under way then. The first of a run is planned by the first question.
+    pub(crate) fn begin_sweep(&mut self, now_us: u64, first_us: u64) -> bool {
+        if !self.sweeps {
+            self.sweeps = true;
+            self.sweep_us = Some(first_us);
+        }
+        self.sweep_us.take_if(|at_us| *at_us <= now_us).is_some()
+    }
+
+    /// A sweep is over; the next one is wanted then.
+    pub(crate) const fn end_sweep(&mut self, next_us: u64) {
+        self.sweep_us = Some(next_us);
     }
 
     /// No collection is under way any more; look again then.
@@ -103,7 +128,45 @@ fn key_of_upload(place: &Place, upload: UploadId) -> Vec<u8> {
     key
 }
 
+fn key_of_part(place: &Place, part: PartId) -> Vec<u8> {
+    let mut key = place.row_key();
+    key.push(ABANDONED);
+    key.extend_from_slice(&part.0.to_be_bytes());
+    key
+}
+
 impl Step<'_> {
+    /// Files parts that nobody names, with a number of chunks, as dead bodies.
+    pub(crate) fn note_abandoned(&mut self, parts: BTreeMap<(Place, PartId), u32>) {
+        let mut batch = Batch::default();
+        for ((place, id), chunks) in parts {
+            // Nobody knows how long it was to be: as many chunks as there are, of a byte each.
+            let part = ManifestPart {
+                id,
+                number: 1,
+                size: u64::from(chunks),
+                chunk_bytes: 1,
+                checksums: Vec::new(),
+            };
+            let body = DeadBody {
+                since_ms: self.now.wall_ms,
+                manifest: Manifest {
+                    parts: alloc::vec![part],
+                },
+            };
+            self.put_dead(key_of_part(&place, id), &body, &mut batch);
+        }
+        if !batch.changes.is_empty() {
+            self.write(batch, Tick(0));
+        }
+    }
+
+    /// The place of a chunk's owner, if its bucket is known: how its keys are spread is said there alone.
+    pub(crate) fn place_of(&self, owner: &ObjectKey) -> Option<Place> {
+        let bucket = self.state.registry.bucket_by_id(owner.bucket)?;
+        Some(self.state.place(&bucket.settings, owner))
+    }
+
     /// Adds to a batch the chunked bodies that this home's record no longer names.
     pub(crate) fn note_dead_versions(&mut self, place: &Place, before: &Record, after: &Record, batch: &mut Batch) {
         let gone = before.versions().iter().filter(|version| {

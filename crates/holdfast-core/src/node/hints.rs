@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::local::{LocalCopy, Merged, change_bodies, wanted_versions};
 use super::state::Step;
+use crate::event::ClusterEvent;
 use crate::ids::{Dot, NodeId, Partition};
 use crate::message::{Copy, Digest, Refusal};
 use crate::place::Place;
@@ -230,6 +231,7 @@ impl Step<'_> {
         }
         let owed_before = before.map_or(&[][..], |hint| &hint.owed);
         self.count_hint(place.partition, owed_before, &after.owed);
+        self.tell_hint(place, owed_before, &after.owed);
         let seq = self.write(batch, after.record.tick_max());
         self.begin_handoffs(&after.owed);
         Ok(seq)
@@ -251,6 +253,17 @@ impl Step<'_> {
         }
         self.write_hint(place, Some(&before), &after, &[], Batch::default())?;
         Ok(())
+    }
+
+    fn tell_hint(&mut self, place: &Place, before: &[NodeId], after: &[NodeId]) {
+        for home in after.iter().filter(|home| !before.contains(home)) {
+            let (home, of) = (*home, place.object_key());
+            self.tell(ClusterEvent::HintStored { home, of });
+        }
+        for home in before.iter().filter(|home| !after.contains(home)) {
+            let (home, of) = (*home, place.object_key());
+            self.tell(ClusterEvent::HintDelivered { home, of });
+        }
     }
 
     fn count_hint(&mut self, partition: Partition, before: &[NodeId], after: &[NodeId]) {

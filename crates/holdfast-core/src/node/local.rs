@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::Effect;
 use super::state::Step;
 use crate::content::{BodyForm, Content};
+use crate::event::ClusterEvent;
 use crate::ids::{BucketId, Dot, Partition, SYSTEM_BUCKET, Tick};
 use crate::message::{Copy, Digest, Refusal};
 use crate::place::Place;
@@ -126,6 +127,7 @@ impl Step<'_> {
         change_bodies(Space::Bodies, place, before, &after.record, bodies, &mut batch)?;
         self.note_dead_versions(place, before, &after.record, &mut batch);
         self.note_replaced(before, &after.record);
+        self.tell_siblings(place, before, &after.record);
         batch.put(Space::Rows, place.row_key(), encode_row(after.local, &after.record));
         self.count_change(place, before, &after.record, &mut batch)?;
         let seq = self.write(batch, after.record.tick_max());
@@ -133,6 +135,21 @@ impl Step<'_> {
             self.apply_to_registry(place, &after.record);
         }
         Ok(seq)
+    }
+
+    fn tell_siblings(&mut self, place: &Place, before: &Record, after: &Record) {
+        let count = after.sibling_count();
+        match (before.sibling_count() > 1, count > 1) {
+            (false, true) => {
+                let (of, count) = (place.object_key(), count as u32);
+                self.tell(ClusterEvent::SiblingsMade { of, count });
+            }
+            (true, false) => {
+                let of = place.object_key();
+                self.tell(ClusterEvent::SiblingsResolved { of });
+            }
+            _ => {}
+        }
     }
 
     /// Client writes that took effect here and leave with this change (rule D7).

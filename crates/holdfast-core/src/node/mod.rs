@@ -27,6 +27,7 @@ use bytes::Bytes;
 
 use crate::coordinate::collect::CollectOp;
 use crate::coordinate::mend::MendOp;
+use crate::coordinate::sweep::SweepOp;
 use crate::coordinate::{Coordinate, Origin, Progress};
 use crate::dead::{Collected, Forgetting};
 use crate::event::ClusterEvent;
@@ -119,6 +120,16 @@ pub const DEAD_WAIT_MS: u64 = 3_600_000;
 /// D of rule G2, in milliseconds.
 pub const MESSAGE_LIFE_MS: u64 = 60_000;
 
+/// Sweeps for bodies that nobody names come so much more rarely than dead bodies wait: once a day.
+const SWEEP_WAITS: u64 = 24;
+
+impl Config {
+    /// Time between two sweeps, in milliseconds.
+    pub(crate) const fn sweep_ms(&self) -> u64 {
+        self.dead_wait_ms.saturating_mul(SWEEP_WAITS)
+    }
+}
+
 /// Members' clocks may differ by this much before they say so (rule S4): a handed-over write that is late by more is past
 /// its deadline whatever the clocks, and is dropped.
 const CLOCK_BOUND_MS: u64 = 10_000;
@@ -180,16 +191,21 @@ impl Node {
     /// When [`Input::Timer`] is wanted next, in monotonic microseconds; `None` while there is nothing to wait for.
     #[must_use]
     pub fn next_timer_us(&self) -> Option<u64> {
-        [self.next_operation_us(), self.next_look_us(), self.next_gossip_us()]
-            .into_iter()
-            .flatten()
-            .min()
+        let rare = [self.next_look_us(), self.next_sweep_us()];
+        let frequent = [self.next_operation_us(), self.next_gossip_us()];
+        frequent.into_iter().chain(rare).flatten().min()
     }
 
     /// The same for the next look for dead bodies that are due; that alone disturbs no rest.
     #[must_use]
     pub fn next_look_us(&self) -> Option<u64> {
         self.state.dead.next_look_us()
+    }
+
+    /// The same for the next sweep for bodies that nobody names.
+    #[must_use]
+    pub fn next_sweep_us(&self) -> Option<u64> {
+        self.state.dead.next_sweep_us()
     }
 
     /// The same for operations alone: `None` when the node is at rest, gossip apart.
@@ -402,6 +418,7 @@ impl Turn<'_> {
     /// Starts what this turn began and wakes what it made ready, until nothing is left.
     fn settle(&mut self) {
         CollectOp::spawn_if_wanted(&mut self.step);
+        SweepOp::spawn_if_due(&mut self.step);
         loop {
             if let Some(mut op) = self.step.spawned.pop() {
                 let progress = op.start(&mut self.step);

@@ -15,6 +15,7 @@ use super::{Config, Effect};
 use crate::coordinate::Coordinate;
 use crate::coordinate::mend::Mends;
 use crate::coordinate::put::Incoming;
+use crate::event::ClusterEvent;
 use crate::gossip::Gossip;
 use crate::ids::{BucketId, ChunkId, NodeId, ObjectKey, Partition, RequestId, Tick};
 use crate::layout::Layout;
@@ -219,6 +220,11 @@ impl Step<'_> {
     pub(crate) fn send(&mut self, to: NodeId, message: Message, about: About) {
         let envelope = self.envelope(message, about);
         self.effects.push(Effect::Send(to, envelope));
+    }
+
+    /// Tells whoever keeps a record of what happens.
+    pub(crate) fn tell(&mut self, event: ClusterEvent) {
+        self.effects.push(Effect::Event(event));
     }
 
     /// Answers a member's question.

@@ -25,8 +25,6 @@ const CHUNK_DEADLINE_MS: u32 = 60_000;
 const RANGE_DEADLINE_MS: u32 = 20_000;
 /// Bytes read at a time: large enough that asking costs little, small enough that many streams fit in memory.
 const RANGE_BYTES: u32 = 1024 * 1024;
-/// A plain body must be committed this long after its first chunk (rule D10), in milliseconds.
-const PLAIN_COMMIT_MS: u64 = 24 * 3600 * 1000;
 /// Chunks of a part outlive its upload's own deadline (rule D10), in milliseconds.
 const PART_COMMIT_MS: u64 = 8 * 24 * 3600 * 1000;
 
@@ -54,7 +52,7 @@ impl ChunkedWriter {
     /// A writer for a plain object's body.
     #[must_use]
     pub fn object(shell: &Shell, settings: Settings, owner: ObjectKey) -> Self {
-        Self::new(shell, settings, owner, true, PLAIN_COMMIT_MS)
+        Self::new(shell, settings, owner, true, shell.inner.commit_within_ms)
     }
 
     /// A writer for a part of a multipart upload: always chunks.

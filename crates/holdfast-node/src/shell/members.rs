@@ -7,6 +7,7 @@ use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberView;
 use holdfast_core::ids::NodeId;
 use holdfast_core::node::Input;
+use tokio::sync::broadcast;
 
 use super::{Inner, Shell, StartError};
 use crate::gossip::{Config, Datagrams, Figures, Receiver};
@@ -59,23 +60,45 @@ impl Inner {
         }
     }
 
-    /// Tells the log.
+    /// Tells the log, and whoever listens.
     pub(super) fn note_event(&self, event: ClusterEvent) {
+        self.log_event(&event);
+        // Nobody listens most of the time, and whoever is slow is told how much was missed.
+        let _ = self.news.send((self.now().wall_ms, event));
+    }
+
+    fn log_event(&self, event: &ClusterEvent) {
         let name = |node: NodeId| {
             let members = self.cluster.layout.members();
             let member = members.iter().find(|member| member.id == node);
             member.map_or_else(|| node.to_string(), |member| member.name.clone())
         };
         match event {
-            ClusterEvent::MemberSuspect(node) => tracing::info!(member = name(node), "a member does not answer"),
-            ClusterEvent::MemberDown(node) => tracing::warn!(member = name(node), "a member is held down"),
+            ClusterEvent::MemberSuspect(node) => tracing::info!(member = name(*node), "a member does not answer"),
+            ClusterEvent::MemberDown(node) => tracing::warn!(member = name(*node), "a member is held down"),
             ClusterEvent::MemberUp { node, was } => {
-                tracing::info!(member = name(node), ?was, "a member is there");
+                tracing::info!(member = name(*node), ?was, "a member is there");
             }
             ClusterEvent::Maintenance { node, on } => {
-                tracing::info!(member = name(node), on, "a member's maintenance mark changed");
+                tracing::info!(member = name(*node), on, "a member's maintenance mark changed");
             }
             ClusterEvent::Rejoined => tracing::info!("others held this node down; it made itself heard again"),
+            ClusterEvent::GateHeld { by } => {
+                tracing::info!(
+                    member = name(*by),
+                    "what was overwritten and deleted waits for a member"
+                );
+            }
+            ClusterEvent::Forgotten { bodies, bytes } => {
+                tracing::info!(bodies, bytes, "what was overwritten and deleted gave back its space");
+            }
+            // One for each key: who wants them listens.
+            ClusterEvent::HintStored { .. }
+            | ClusterEvent::HintDelivered { .. }
+            | ClusterEvent::Repaired { .. }
+            | ClusterEvent::Mended { .. }
+            | ClusterEvent::SiblingsMade { .. }
+            | ClusterEvent::SiblingsResolved { .. } => {}
         }
     }
 }
@@ -98,6 +121,13 @@ impl Shell {
     #[must_use]
     pub fn forgetting(&self) -> holdfast_core::dead::Forgetting {
         self.inner.lock_core().node.forgetting()
+    }
+
+    /// What happens from now on, as this node sees it, with the Unix milliseconds at which it did. Who reads too slowly
+    /// misses the oldest, and is told how many.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<(u64, ClusterEvent)> {
+        self.inner.news.subscribe()
     }
 
     /// Says of a member that it is down on purpose, or no longer.

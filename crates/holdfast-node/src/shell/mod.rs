@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
+use holdfast_core::event::ClusterEvent;
 use holdfast_core::ids::{ActorId, NodeId};
 use holdfast_core::node::{Config, DEAD_WAIT_MS, MESSAGE_LIFE_MS, Node};
 use holdfast_core::registry::Registry;
@@ -31,7 +32,7 @@ use holdfast_core::request::Answer;
 use holdfast_core::storage::Storage;
 use holdfast_store::{Engine, Options};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::gossip::Datagrams;
 use crate::identity::Identity;
@@ -58,6 +59,9 @@ pub struct ShellConfig {
     pub on_rest: Box<dyn Fn() + Send + Sync>,
 }
 
+/// Events kept for a listener that is slow: more than a node makes in a second at its busiest would only be read late.
+const NEWS_MAX: usize = 4096;
+
 /// When the bodies of overwritten and deleted objects may go (rules D10, G2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forgetting {
@@ -65,6 +69,8 @@ pub struct Forgetting {
     pub dead_wait_ms: u64,
     /// How long messages may live, in milliseconds; the same on every node.
     pub message_life_ms: u64,
+    /// How long after its first byte the body of a plain object may still become one, in milliseconds.
+    pub commit_within_ms: u64,
 }
 
 impl Default for Forgetting {
@@ -72,6 +78,7 @@ impl Default for Forgetting {
         Self {
             dead_wait_ms: DEAD_WAIT_MS,
             message_life_ms: MESSAGE_LIFE_MS,
+            commit_within_ms: 24 * 3600 * 1000,
         }
     }
 }
@@ -150,6 +157,10 @@ struct Inner {
     /// Members whose messages were dropped because too much waited: to be compared with once that is over.
     missed: Mutex<Vec<NodeId>>,
     stopping: AtomicBool,
+    /// See [`Forgetting::commit_within_ms`].
+    commit_within_ms: u64,
+    /// Events, and when they happened.
+    news: broadcast::Sender<(u64, ClusterEvent)>,
     store_events: Arc<drive::StoreEvents>,
     on_failure: Box<dyn Fn(String) + Send + Sync>,
     on_rest: Box<dyn Fn() + Send + Sync>,
@@ -201,6 +212,8 @@ impl Shell {
             missed: Mutex::new(Vec::new()),
             stopping: AtomicBool::new(false),
             store_events: completions.clone(),
+            commit_within_ms: config.forgetting.commit_within_ms,
+            news: broadcast::Sender::new(NEWS_MAX),
             on_failure: config.on_failure,
             on_rest: config.on_rest,
         });

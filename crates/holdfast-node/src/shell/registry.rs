@@ -63,7 +63,9 @@ pub enum DeleteBucketFault {
 }
 
 impl Shell {
-    fn registry(&self) -> Arc<Registry> {
+    /// Buckets and access keys as this node knows them.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
         self.inner
             .registry
             .read()

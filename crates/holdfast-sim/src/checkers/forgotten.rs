@@ -1,5 +1,6 @@
-//! *Nothing that anybody names is forgotten* (D10, G1): when chunks go, no version, hint or open upload on any disk names
-//! them. Looked at from outside, over all disks at once, which no collector can do.
+//! *Nothing that anybody names is forgotten, and everything else is* (D10, G1): when chunks go, no version, hint or open
+//! upload on any disk names them; and in the end none is left that nobody names. Looked at from outside, over all disks at
+//! once, which no collector can do.
 
 use std::collections::BTreeSet;
 
@@ -17,41 +18,66 @@ use holdfast_store::MemoryStore;
 #[must_use]
 pub fn check(disks: &[&MemoryStore], removed: &[(Partition, ChunkId)]) -> Option<String> {
     let removed: BTreeSet<PartId> = removed.iter().map(|(_, id)| id.part).collect();
+    let mut found = None;
     for (member, disk) in disks.iter().enumerate() {
-        let copies = disk
-            .rows(Space::Rows)
-            .filter_map(|(key, row)| Some((Space::Bodies, key, decode_row(row).ok()?.1)));
-        let hints = disk
-            .rows(Space::Hints)
-            .filter_map(|(key, row)| Some((Space::HintBodies, key, decode_hint(row).ok()?.record)));
-        for (space, key, record) in copies.chain(hints) {
-            let Some((place, _)) = Place::parse(key) else { continue };
-            for part in parts_of(disk, space, &place, &record) {
-                if removed.contains(&part) {
+        each_named(disk, &mut |part, by| {
+            if removed.contains(&part) {
+                found = Some(format!("{part:?} goes, but n{member} names it: {by}"));
+            }
+        });
+    }
+    found
+}
+
+/// A chunk whose commit deadline has passed and that nobody names, when enough time has passed for it to go.
+#[must_use]
+pub fn check_gone(disks: &[&MemoryStore], partitions: usize, now_ms: u64) -> Option<String> {
+    let mut named: BTreeSet<PartId> = BTreeSet::new();
+    for disk in disks {
+        each_named(disk, &mut |part, _| {
+            named.insert(part);
+        });
+    }
+    for (member, disk) in disks.iter().enumerate() {
+        for partition in (0..partitions).map(|number| Partition(number as u16)) {
+            for header in disk.chunks(partition, None, usize::MAX).unwrap_or_default() {
+                if header.commit_deadline_ms < now_ms && !named.contains(&header.id.part) {
                     return Some(format!(
-                        "{part:?} goes, but n{member} names it for {:?} ({space:?})",
-                        place.key
+                        "n{member} still has chunk {} of {:?} of {:?}, which nobody names",
+                        header.id.index, header.id.part, header.owner.key
                     ));
                 }
             }
         }
-        for (key, row) in disk.rows(Space::Parts) {
-            let upload = &key[..key.len().saturating_sub(2)];
-            let is_open = disk.get(Space::Uploads, upload).is_ok_and(|row| {
-                row.is_some_and(|row| decode_upload(row).is_ok_and(|row| row.info.state == UploadState::Open))
-            });
-            if let Ok(row) = decode_part(row)
-                && is_open
-                && removed.contains(&row.part.part)
-            {
-                return Some(format!(
-                    "{:?} goes, but n{member} has it in an open upload",
-                    row.part.part
-                ));
-            }
-        }
     }
     None
+}
+
+/// Every part that a version, a hint or an open upload on a disk names, and what names it.
+fn each_named(disk: &MemoryStore, name: &mut dyn FnMut(PartId, &str)) {
+    let copies = disk
+        .rows(Space::Rows)
+        .filter_map(|(key, row)| Some((Space::Bodies, key, decode_row(row).ok()?.1)));
+    let hints = disk
+        .rows(Space::Hints)
+        .filter_map(|(key, row)| Some((Space::HintBodies, key, decode_hint(row).ok()?.record)));
+    for (space, key, record) in copies.chain(hints) {
+        let Some((place, _)) = Place::parse(key) else { continue };
+        let by = if space == Space::Bodies { "a version" } else { "a hint" };
+        for part in parts_of(disk, space, &place, &record) {
+            name(part, by);
+        }
+    }
+    for (key, row) in disk.rows(Space::Parts) {
+        let upload = &key[..key.len().saturating_sub(2)];
+        let upload = disk.get(Space::Uploads, upload).ok().flatten();
+        let is_open = upload
+            .and_then(|row| decode_upload(row).ok())
+            .is_some_and(|row| row.info.state == UploadState::Open);
+        if let (Ok(row), true) = (decode_part(row), is_open) {
+            name(row.part.part, "an open upload");
+        }
+    }
 }
 
 fn parts_of(disk: &MemoryStore, bodies: Space, place: &Place, record: &Record) -> Vec<PartId> {

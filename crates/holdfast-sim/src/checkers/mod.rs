@@ -46,6 +46,8 @@ pub enum Promise {
     ListingsMatch,
     /// Chunks go only when no disk names them (D10, G1).
     NamedKept,
+    /// Chunks that nobody names and nobody can commit any more go (D10)
+    DeadGo,
     /// Uploads and parts are kept until they are closed, and closed for good then.
     UploadsKept,
     /// Once all is healed and quiet, all homes hold the same.

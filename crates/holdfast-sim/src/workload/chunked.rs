@@ -13,8 +13,8 @@ use crate::rng::Rng;
 use crate::truth::Expected;
 use crate::world::EPOCH_MS;
 
-/// A body may be committed for so long after it was begun (rule D10).
-const COMMIT_MS: u64 = 24 * 3_600 * 1_000;
+/// A part of an upload may be committed for so long after it was begun (rule D10).
+pub(super) const PART_COMMIT_MS: u64 = 24 * 3_600 * 1_000;
 
 /// The chunks of one part, on their way.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn new(rng: &mut Rng, now_us: u64, number: u16) -> Self {
+    pub(super) fn new(rng: &mut Rng, now_us: u64, number: u16, commit_ms: u64) -> Self {
         let chunk_bytes = rng.between(50, 900) as u32;
         let part = ManifestPart {
             id: PartId(rng.next_u128()),
@@ -36,7 +36,7 @@ impl Chunks {
         };
         Self {
             part,
-            commit_deadline_ms: EPOCH_MS + now_us / 1_000 + COMMIT_MS,
+            commit_deadline_ms: EPOCH_MS + now_us / 1_000 + commit_ms,
             next: 0,
         }
     }
@@ -93,8 +93,10 @@ impl ChunkedPut {
             }) if !self.put => {}
             _ => return None,
         }
-        let now_us = cx.world.now_us;
-        let chunks = self.chunks.get_or_insert_with(|| Chunks::new(cx.rng, now_us, 1));
+        let (now_us, commit_ms) = (cx.world.now_us, cx.world.plain_commit_ms());
+        let chunks = self
+            .chunks
+            .get_or_insert_with(|| Chunks::new(cx.rng, now_us, 1, commit_ms));
         if let Some(ask) = chunks.next(cx, &self.target, &self.key) {
             return Some(ask);
         }

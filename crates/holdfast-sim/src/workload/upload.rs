@@ -6,7 +6,7 @@ use holdfast_core::ids::{ObjectKey, RequestId, UploadId};
 use holdfast_core::request::{Answer, Request, Upload as UploadRequest, UploadPart, UploadStep};
 
 use super::Context;
-use super::chunked::Chunks;
+use super::chunked::{Chunks, PART_COMMIT_MS};
 use super::operation::{Ask, Outcome};
 use super::setting::Target;
 use crate::rng::Rng;
@@ -112,7 +112,7 @@ impl Upload {
         }
         self.parts_left -= 1;
         let number = cx.rng.between(1, 4) as u16;
-        let chunks = Chunks::new(cx.rng, cx.world.now_us, number);
+        let chunks = Chunks::new(cx.rng, cx.world.now_us, number, PART_COMMIT_MS);
         self.go_on_with(cx, chunks)
     }
 

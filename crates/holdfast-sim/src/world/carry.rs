@@ -13,7 +13,6 @@ use super::{ClientEvent, Event, Process, World};
 use crate::checkers::{Promise, dots, durable, forgotten};
 use crate::coverage::Reached;
 use crate::describe;
-use crate::plan::Plan;
 use crate::truth::NodeIx;
 use crate::watch::{Cause, Watch};
 
@@ -60,6 +59,13 @@ impl World {
         self.removed_last = chunks;
     }
 
+    /// A chunk that should have gone.
+    pub fn dead_chunk(&self) -> Option<String> {
+        let disks: Vec<&MemoryStore> = self.members.iter().map(|of| &of.disk.store).collect();
+        let now_ms = crate::world::EPOCH_MS + self.now_us / 1_000;
+        forgotten::check_gone(&disks, self.layout.partition_count(), now_ms)
+    }
+
     fn plan_disk(&mut self, member: usize) {
         let of = &mut self.members[member];
         let incarnation = of.incarnation;
@@ -101,10 +107,10 @@ impl World {
         }
     }
 
-    fn plan_timer(&mut self, member: usize) {
+    pub(super) fn plan_timer(&mut self, member: usize) {
         let of = &mut self.members[member];
         let Process::Up(node) = &of.process else { return };
-        let Some(wanted_us) = wanted_us(&self.plan, node) else {
+        let Some(wanted_us) = wanted_us(node, self.awaits_sweeps) else {
             return;
         };
         let planned_us = of.clock.true_us_of(wanted_us).max(self.now_us + 1);
@@ -130,7 +136,7 @@ impl World {
         of.timer_at_us = None;
         let now = of.clock.read(self.now_us);
         let Process::Up(node) = &of.process else { return };
-        if wanted_us(&self.plan, node).is_some_and(|wanted_us| wanted_us <= now.mono_us) {
+        if wanted_us(node, self.awaits_sweeps).is_some_and(|wanted_us| wanted_us <= now.mono_us) {
             self.feed(watch, member, Input::Timer);
         } else {
             self.plan_timer(member);
@@ -360,9 +366,10 @@ fn note_sent(watch: &mut Watch, from: usize, envelope: &Envelope) {
     }
 }
 
-/// When a node wants to be woken, gossip apart. Where dead bodies stay for the run's length, so does the wish to look for
-/// them, and nobody waits for it.
-fn wanted_us(plan: &Plan, node: &Node) -> Option<u64> {
-    let look_us = node.next_look_us().filter(|_| plan.forgets());
-    [node.next_operation_us(), look_us].into_iter().flatten().min()
+/// When a node wants to be woken, gossip apart. Looks and sweeps for what is dead happen in passing, whenever something else
+/// wakes it; only in the end are they waited for.
+fn wanted_us(node: &Node, sweeps: bool) -> Option<u64> {
+    let rare = [node.next_look_us(), node.next_sweep_us()];
+    let rare = rare.into_iter().flatten().filter(|_| sweeps).min();
+    node.next_operation_us().into_iter().chain(rare).min()
 }

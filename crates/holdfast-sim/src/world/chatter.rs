@@ -111,7 +111,8 @@ impl World {
                 }
             }
             ClusterEvent::Rejoined => watch.coverage.reach(Reached::Rejoins),
-            ClusterEvent::Maintenance { .. } => {}
+            // What these tell is looked at where it happens.
+            _ => {}
         }
     }
 

@@ -155,6 +155,8 @@ pub struct World {
     plan: Plan,
     /// Chunks that a member was last asked to remove.
     removed_last: Vec<(Partition, ChunkId)>,
+    /// Nodes are woken for their sweeps, too, even if nothing else happens.
+    awaits_sweeps: bool,
     cluster: ClusterId,
     planted: Option<Planted>,
     rng: Rng,
@@ -211,6 +213,7 @@ impl World {
             ids,
             plan: plan.clone(),
             removed_last: Vec::new(),
+            awaits_sweeps: false,
             rng,
         };
         for member in 0..world.members.len() {
@@ -225,6 +228,20 @@ impl World {
     #[must_use]
     pub fn next_at_us(&self) -> Option<u64> {
         self.queue.next_at_us()
+    }
+
+    /// How long a plain body may take to be committed, in milliseconds.
+    #[must_use]
+    pub fn plain_commit_ms(&self) -> u64 {
+        self.plan.plain_commit_ms()
+    }
+
+    /// From now on nodes sweep even if nothing else wakes them.
+    pub fn await_sweeps(&mut self) {
+        self.awaits_sweeps = true;
+        for member in 0..self.members.len() {
+            self.plan_timer(member);
+        }
     }
 
     /// Lets a client be woken later.

@@ -23,6 +23,11 @@ pub enum ClusterVerb {
         #[command(flatten)]
         rest: RestArgs,
     },
+    /// What happens, as it happens: members that come and go, hints, repairs, siblings, what is forgotten
+    Events {
+        #[command(flatten)]
+        rest: RestArgs,
+    },
     /// Say of a node that it is down on purpose, so that nobody is alarmed; --off takes it back
     Maintenance {
         /// Name or id of the node
@@ -49,7 +54,37 @@ pub async fn run(verb: ClusterVerb, json: bool) -> Result<(), Failure> {
     match verb {
         ClusterVerb::Members { rest } => members(&rest, json).await,
         ClusterVerb::Status { rest } => status(&rest, json).await,
+        ClusterVerb::Events { rest } => events(&rest, json).await,
         ClusterVerb::Maintenance { node, off, rest } => maintenance(&rest, &node, !off, json).await,
+    }
+}
+
+/// Tells what one node sees until that node, or whoever reads, has had enough.
+async fn events(rest: &RestArgs, json: bool) -> Result<(), Failure> {
+    let mut events = Rest::from_args(rest)?.follow(&["cluster", "events"]).await?;
+    while let Some(event) = events.next().await? {
+        let mut out = Printer::new(json);
+        out.line(sentence_of(&event), || event)?;
+        out.finish()?;
+    }
+    Ok(())
+}
+
+/// An event as people read it: when, what, and whatever else it says.
+fn sentence_of(event: &Value) -> String {
+    let more = event.as_object().into_iter().flatten();
+    let more = more.filter(|(name, _)| !matches!(name.as_str(), "at" | "event"));
+    let more: Vec<String> = more.map(|(name, value)| format!("{name}={}", shown(value))).collect();
+    let (at, what) = (text(event, "at").unwrap_or("-"), text(event, "event").unwrap_or("?"));
+    format!("{at} {what:17} {}", more.join(" "))
+}
+
+/// A node by its name, anything else as it is.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(","),
+        value => text(value, "name").map_or_else(|| value.to_string(), str::to_owned),
     }
 }
 

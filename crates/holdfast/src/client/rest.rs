@@ -43,6 +43,15 @@ impl Rest {
         self.send(Method::DELETE, path, &[], None).await
     }
 
+    /// Listens to server-sent events at a resource.
+    pub async fn follow(&self, path: &[&str]) -> Result<Events, Failure> {
+        let response = self.respond(Method::GET, path, &[], None).await?;
+        Ok(Events {
+            response,
+            pending: Vec::new(),
+        })
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -50,6 +59,16 @@ impl Rest {
         query: &[(&str, &str)],
         body: Option<Value>,
     ) -> Result<Value, Failure> {
+        read(self.respond(method, path, query, body).await?).await
+    }
+
+    async fn respond(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Response, Failure> {
         let writes = method != Method::GET;
         let mut last = None;
         for endpoint in &self.endpoints {
@@ -61,7 +80,7 @@ impl Rest {
                 request = request.json(body);
             }
             match request.send().await {
-                Ok(response) if response.status().is_success() => return read(response).await,
+                Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => return Err(refused(response, &path.join("/"), writes).await),
                 Err(error) => {
                     let sent = !error.is_connect();
@@ -73,6 +92,45 @@ impl Rest {
             }
         }
         Err(last.unwrap_or_else(|| Failure::usage("no REST endpoint is known", "give --rest-endpoint URL")))
+    }
+}
+
+/// Server-sent events as they come.
+pub struct Events {
+    response: Response,
+    /// What came since the last whole line.
+    pending: Vec<u8>,
+}
+
+/// A line of events is far shorter than this.
+const EVENT_BYTES_MAX: usize = 1 << 20;
+
+impl Events {
+    /// The next event; `None` when the node has no more to tell.
+    pub async fn next(&mut self) -> Result<Option<Value>, Failure> {
+        loop {
+            while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                let data = line.strip_prefix(b"data: ");
+                if let Some(event) = data.and_then(|data| serde_json::from_slice(data).ok()) {
+                    return Ok(Some(event));
+                }
+            }
+            if self.pending.len() > EVENT_BYTES_MAX {
+                return Err(Failure::new(
+                    "what comes are no events",
+                    "check that --rest-endpoint is the REST port of a node",
+                ));
+            }
+            match self.response.chunk().await {
+                Ok(Some(bytes)) => self.pending.extend_from_slice(&bytes),
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    let advice = "run it again; it goes on with what happens then";
+                    return Err(Failure::new(format!("the node went away: {}", chain(&error)), advice));
+                }
+            }
+        }
     }
 }
 

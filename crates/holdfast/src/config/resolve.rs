@@ -57,20 +57,20 @@ pub fn resolve(settings: Settings) -> Result<Config, Failure> {
         root_key: root_key(&settings)?,
         birth,
         unsafe_no_sync: settings.unsafe_no_sync.unwrap_or(false),
-        forgetting: Forgetting {
-            dead_wait_ms: settings
-                .dead_wait_s
-                .map_or(Forgetting::default().dead_wait_ms, |seconds| {
-                    seconds.saturating_mul(1_000)
-                }),
-            message_life_ms: settings
-                .message_life_ms
-                .unwrap_or(Forgetting::default().message_life_ms)
-                .max(1),
-        },
+        forgetting: forgetting(&settings),
         log_format: settings.log_format.unwrap_or_else(default_log_format),
         log: settings.log.clone().unwrap_or_else(|| "info".to_owned()),
     })
+}
+
+fn forgetting(settings: &Settings) -> Forgetting {
+    let usual = Forgetting::default();
+    let ms = |seconds: u64| seconds.saturating_mul(1_000);
+    Forgetting {
+        dead_wait_ms: settings.dead_wait_s.map_or(usual.dead_wait_ms, ms),
+        message_life_ms: settings.message_life_ms.unwrap_or(usual.message_life_ms).max(1),
+        commit_within_ms: settings.commit_within_s.map_or(usual.commit_within_ms, ms),
+    }
 }
 
 fn birth(settings: &Settings) -> Result<Birth, Failure> {

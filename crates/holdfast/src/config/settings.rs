@@ -127,6 +127,9 @@ pub struct Settings {
     /// Seconds that the body of an overwritten or deleted object stays for readers under way [default: 3600]
     #[arg(long, env = "HOLDFAST_DEAD_WAIT_S", value_name = "SECONDS", help_heading = "Other")]
     pub dead_wait_s: Option<u64>,
+    /// For tests: seconds after which the body of a plain object can no longer become one
+    #[arg(long, env = "HOLDFAST_COMMIT_WITHIN_S", value_name = "SECONDS", hide = true)]
+    pub commit_within_s: Option<u64>,
     /// For tests: how long a message between nodes may live. Must be the same on every node
     #[arg(long, env = "HOLDFAST_MESSAGE_LIFE_MS", value_name = "MS", hide = true)]
     pub message_life_ms: Option<u64>,
@@ -207,6 +210,7 @@ impl Settings {
             unsafe_no_sync: self.unsafe_no_sync.or(other.unsafe_no_sync),
             dead_wait_s: self.dead_wait_s.or(other.dead_wait_s),
             message_life_ms: self.message_life_ms.or(other.message_life_ms),
+            commit_within_s: self.commit_within_s.or(other.commit_within_s),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
         }

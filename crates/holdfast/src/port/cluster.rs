@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_api::objects::{ClusterView, MemberView};
+use futures_util::stream;
+use holdfast_api::objects::{ClusterView, MemberView, News, NewsStream};
+use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::{MemberState, MemberView as Seen};
 use holdfast_core::ids::NodeId;
 use holdfast_node::shell::Shell;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 /// The cluster as this node sees it.
 pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
@@ -43,6 +47,19 @@ pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
         unsafe_no_sync,
         forgetting: shell.forgetting(),
     }
+}
+
+/// What happens from now on.
+pub(super) fn events(shell: &Shell) -> NewsStream {
+    let next = |mut news: Receiver<(u64, ClusterEvent)>| async {
+        let told = match news.recv().await {
+            Ok((at_ms, event)) => News::Happened { at_ms, event },
+            Err(RecvError::Lagged(count)) => News::Missed(count),
+            Err(RecvError::Closed) => return None,
+        };
+        Some((told, news))
+    };
+    Box::pin(stream::unfold(shell.events(), next))
 }
 
 /// Marks a member as down on purpose, or no longer.

@@ -12,12 +12,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use holdfast_api::objects::{
     BodyPurpose, BodyStream, BodyWriter, BucketCreated, BucketRef, ClusterView, CompleteUpload, DeleteBucketError,
-    GetObject, ListObjects, ListUploads, NewBucket, NewUpload, Objects, PutObject,
+    GetObject, ListObjects, ListUploads, NewBucket, NewUpload, NewsStream, Objects, PutObject,
 };
 use holdfast_core::bucket::{AccessKey, Bucket};
 use holdfast_core::content::{BodyForm, Manifest};
 use holdfast_core::context::Context;
-use holdfast_core::ids::{NodeId, UploadId};
+use holdfast_core::ids::{BucketId, NodeId, UploadId};
 use holdfast_core::request::{
     Answer, Count, Get, Got, List, Location, Page, Put, PutOutcome, ReadFault, UploadInfo, UploadPart, UploadStep,
     WriteError,
@@ -254,6 +254,15 @@ impl Objects for Port {
 
     fn locate(&self, bucket: &Bucket, key: &str) -> Location {
         self.shell.locate(&bucket.settings, key)
+    }
+
+    fn bucket_name(&self, id: BucketId) -> Option<String> {
+        let registry = self.shell.registry();
+        registry.bucket_by_id(id).map(|bucket| bucket.name.clone())
+    }
+
+    fn events(&self) -> NewsStream {
+        cluster::events(&self.shell)
     }
 
     fn cluster(&self) -> ClusterView {

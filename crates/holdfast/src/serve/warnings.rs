@@ -16,7 +16,8 @@ pub fn log(config: &Config) {
              For comparisons only, never for data that matters"
         );
     }
-    if config.forgetting.message_life_ms != Forgetting::default().message_life_ms {
+    let usual = Forgetting::default();
+    if config.forgetting.message_life_ms != usual.message_life_ms {
         warn!(
             life_ms = config.forgetting.message_life_ms,
             "UNSAFE: messages between nodes may live for another time than usual. For tests only; nodes that disagree \
