@@ -56,6 +56,20 @@ def wait_until_forgotten(nodes=range(NODES)):
     return time.monotonic() - began
 
 
+def kill(node):
+    """Kills a node, and waits until its ports are free."""
+    os.kill(PIDS[node], signal.SIGKILL)
+    began = time.monotonic()
+    while True:
+        try:
+            if open(f"/proc/{PIDS[node]}/stat").read().rsplit(")", 1)[1].split()[0] == "Z":
+                return
+        except OSError:
+            return
+        assert time.monotonic() - began < 30, "it does not die"
+        time.sleep(0.01)
+
+
 def start(node):
     with open(harness.WORK / f"start-node-{node}.log", "wb") as log:
         command = [BINARY, "dev", "start-node", str(node), "--data", DATA]
@@ -138,7 +152,7 @@ with check("a body whose client goes away in the middle loses its place, too, af
     print(f"              {(peak - before) // MIB} MiB gone after {time.monotonic() - began:.1f} s")
 
 with check("while a node is away nothing goes, and the others say for whom they wait"):
-    os.kill(PIDS[2], signal.SIGKILL)
+    kill(2)
     s3.put_object(Bucket=BUCKET, Key="changing", Body=random_bytes(LARGE, seed=200))
     began = time.monotonic()
     while not any(waiting(node)["held_by"] for node in (0, 1)):
@@ -165,7 +179,7 @@ with check("a node killed in the middle of it, again and again, loses nothing an
         changing = random_bytes(LARGE, seed=300 + round_number)
         s3_other.put_object(Bucket=BUCKET, Key="changing", Body=changing)
         time.sleep(2 + 3 * round_number)
-        os.kill(PIDS[victim], signal.SIGKILL)
+        kill(victim)
         start(victim)
     wait_until_forgotten()
     assert taken_bytes() - after < 4 * MIB, f"{(taken_bytes() - after) // MIB} MiB are left"

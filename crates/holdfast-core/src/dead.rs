@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use crate::content::Manifest;
-use crate::ids::{PartId, Partition};
+use crate::ids::{NodeId, PartId, Partition};
 use crate::place::Place;
 
 /// A row of [`crate::storage::Space::Dead`]: a body that a version, or a closed upload, left behind on this home.
@@ -61,19 +61,34 @@ pub struct HintsHeld {
     pub boot: u64,
     /// Its wall clock, in Unix milliseconds.
     pub wall_ms: u64,
-    /// For each partition asked: whether it holds a hint, and how often it came to hold a first one in this run.
+    /// For each partition asked: whether it holds a hint, and how many hints of it began in this run.
     pub partitions: Vec<(Partition, bool, u64)>,
 }
 
 /// What still waits to be forgotten, for whoever wants to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Forgetting {
-    /// Dead bodies on this disk's account.
+    /// Dead bodies on this node's account; each home of a key has its own.
     pub bodies: u64,
-    /// Their bytes, over all nodes once each.
+    /// Their bytes, counted once and not for each copy.
     pub bytes: u64,
-    /// The member for whose absence they wait, if that is why.
-    pub held_by: Option<crate::ids::NodeId>,
+    /// The member for which they wait, and why.
+    pub held: Option<(NodeId, HeldWhy)>,
+}
+
+/// Why a member keeps the gate shut (rule G1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeldWhy {
+    /// It does not answer.
+    Away,
+    /// It was started anew while the others waited for messages to die.
+    Restarted,
+    /// Its clock is more than a message life from the collector's.
+    ClockOff,
+    /// It holds hints, which may name what is dead.
+    Hints,
+    /// Its disk did not do what it was asked.
+    Failed,
 }
 
 impl DeadBody {

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use crate::dead::HeldWhy;
 use crate::gossip::MemberState;
 use crate::ids::{NodeId, ObjectKey};
 
@@ -71,8 +72,10 @@ pub enum ClusterEvent {
     },
     /// Dead bodies cannot go because of this member (rule G1).
     GateHeld {
-        /// Whose absence, restart or clock it is.
+        /// Which.
         by: NodeId,
+        /// Why.
+        why: HeldWhy,
     },
     /// Nobody needs these bodies, and their chunks are gone from all members (rule D10).
     Forgotten {

@@ -95,6 +95,10 @@ pub enum Reached {
     ChunksHandedOff,
     /// A node was told to remove chunks of dead bodies, and did.
     ChunksForgotten,
+    /// Dead bodies had to stay because of a member.
+    GatesHeld,
+    /// Dead bodies went through the gate.
+    GatesOpened,
     /// A message was encoded and decoded.
     WireRoundTrips,
     /// Ends of a run compared copy by copy.
@@ -115,7 +119,7 @@ pub enum Reached {
 
 impl Reached {
     /// Everything that is counted.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 54] = [
         Self::Operations,
         Self::Retries,
         Self::Faults,
@@ -160,6 +164,8 @@ impl Reached {
         Self::SloppyReads,
         Self::ChunksHandedOff,
         Self::ChunksForgotten,
+        Self::GatesHeld,
+        Self::GatesOpened,
         Self::WireRoundTrips,
         Self::CopiesCompared,
         Self::Datagrams,

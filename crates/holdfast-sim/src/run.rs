@@ -178,6 +178,11 @@ impl Run {
     }
 
     fn liveness(&mut self) {
+        let within_us = if self.plan.forgets() {
+            CONVERGING_US_MAX + FORGETTING_US
+        } else {
+            CONVERGING_US_MAX
+        };
         self.world.heal(&mut self.watch);
         self.workload.finish();
         if !self.until("finish what was asked", FINISHING_US_MAX, |run| run.workload.is_idle()) {
@@ -189,13 +194,11 @@ impl Run {
         });
         self.world.check_all_up(&mut self.watch);
         self.workload.probe_writes(&mut self.world);
-        self.until("fall silent", CONVERGING_US_MAX, |run| run.world.next_at_us().is_none());
+        self.until("fall silent", within_us, |run| run.world.next_at_us().is_none());
         self.world.reconnect_all(&mut self.watch);
-        self.until("converge", CONVERGING_US_MAX, |run| run.world.next_at_us().is_none());
+        self.until("converge", within_us, |run| run.world.next_at_us().is_none());
         self.workload.probe_reads(&mut self.world);
-        self.until("read everything", CONVERGING_US_MAX, |run| {
-            run.world.next_at_us().is_none()
-        });
+        self.until("read everything", within_us, |run| run.world.next_at_us().is_none());
         if self.is_over() {
             return;
         }

@@ -125,7 +125,7 @@ fn cited_rules(line: &str) -> Vec<String> {
 
 fn is_rule_name(word: &str) -> bool {
     let mut characters = word.chars();
-    let letter = characters.next().is_some_and(|c| "DBLQHAGCS".contains(c));
+    let letter = characters.next().is_some_and(|c| "DBLQHAGCSF".contains(c));
     let digits = characters.as_str();
     letter && !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit())
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use holdfast_core::dead::HeldWhy;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::{Hinted, NodeFacts};
 use http::StatusCode;
@@ -57,9 +58,21 @@ pub(super) async fn view(State(app): App) -> Json<Value> {
         "forgetting": {
             "bodies": view.forgetting.bodies,
             "bytes": view.forgetting.bytes,
-            "held_by": view.forgetting.held_by.map(|node| names.node(node)),
+            "held_by": view.forgetting.held.map(|(node, _)| names.node(node)),
+            "held_because": view.forgetting.held.map(|(_, why)| why_name(why)),
         },
     }))
+}
+
+/// Why the gate is held, in a word or two.
+pub(super) const fn why_name(why: HeldWhy) -> &'static str {
+    match why {
+        HeldWhy::Away => "away",
+        HeldWhy::Restarted => "restarted",
+        HeldWhy::ClockOff => "clock off",
+        HeldWhy::Hints => "holds hints",
+        HeldWhy::Failed => "failed",
+    }
 }
 
 /// A state in one word.

@@ -19,7 +19,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::App;
-use super::cluster::state_name;
+use super::cluster::{state_name, why_name};
 use super::shape::{Names, time};
 use crate::objects::{News, Objects};
 
@@ -30,11 +30,12 @@ pub(super) async fn follow(State(app): App) -> Response {
     let objects = Arc::clone(&app.objects);
     let news = objects.events();
     let names = Arc::new(Names::of(&*objects));
+    let teller = names.node(objects.cluster().node);
     let lines = stream::unfold(news, move |mut news| {
-        let (objects, names) = (Arc::clone(&objects), Arc::clone(&names));
+        let (objects, names, teller) = (Arc::clone(&objects), Arc::clone(&names), teller.clone());
         async move {
             let line = match tokio::time::timeout(SILENCE, news.next()).await {
-                Ok(Some(told)) => format!("data: {}\n\n", shape(&told, &*objects, &names)),
+                Ok(Some(told)) => format!("data: {}\n\n", shape(&told, &*objects, &names, &teller)),
                 Ok(None) => return None,
                 Err(_) => ": nothing happens\n\n".to_owned(),
             };
@@ -50,15 +51,17 @@ pub(super) async fn follow(State(app): App) -> Response {
     answer
 }
 
-fn shape(news: &News, objects: &dyn Objects, names: &Names) -> Value {
-    match news {
+fn shape(news: &News, objects: &dyn Objects, names: &Names, teller: &Value) -> Value {
+    let mut shown = match news {
         News::Missed(count) => json!({ "event": "missed", "count": count }),
         News::Happened { at_ms, event } => {
             let mut shown = told(event, objects, names);
             shown["at"] = Value::from(time(*at_ms));
             shown
         }
-    }
+    };
+    shown["node"] = teller.clone();
+    shown
 }
 
 fn told(event: &ClusterEvent, objects: &dyn Objects, names: &Names) -> Value {
@@ -85,7 +88,9 @@ fn told(event: &ClusterEvent, objects: &dyn Objects, names: &Names) -> Value {
         ClusterEvent::Mended { of } => about("mended", of),
         ClusterEvent::SiblingsMade { of, count } => with(about("siblings_made", of), "count", Value::from(*count)),
         ClusterEvent::SiblingsResolved { of } => about("siblings_resolved", of),
-        ClusterEvent::GateHeld { by } => json!({ "event": "gate_held", "by": node(*by) }),
+        ClusterEvent::GateHeld { by, why } => {
+            json!({ "event": "gate_held", "by": node(*by), "why": why_name(*why) })
+        }
         ClusterEvent::Forgotten { bodies, bytes } => {
             json!({ "event": "forgotten", "bodies": bodies, "bytes": bytes })
         }

@@ -45,13 +45,21 @@ pub(super) async fn metrics(State(app): App) -> Response {
     answer
 }
 
+/// Whoever is not used is down for this node, whatever gossip says: its connection may be gone while datagrams pass.
+fn state_for_use(member: &MemberView) -> MemberState {
+    match member.state {
+        MemberState::Up | MemberState::Suspect if !member.up => MemberState::Down,
+        state => state,
+    }
+}
+
 /// What waits to be forgotten, and for whom.
 fn count_forgetting(view: &ClusterView) {
     let forgetting = view.forgetting;
     metrics::gauge!("holdfast_dead_bodies").set(forgetting.bodies as f64);
     metrics::gauge!("holdfast_dead_bytes").set(forgetting.bytes as f64);
     for member in &view.members {
-        let holds = forgetting.held_by == Some(member.id);
+        let holds = forgetting.held.is_some_and(|(by, _)| by == member.id);
         metrics::gauge!("holdfast_gate_held", "member" => member.name.clone()).set(f64::from(u8::from(holds)));
     }
 }
@@ -66,7 +74,7 @@ fn count_members(members: &[MemberView]) {
         MemberState::Down,
     ];
     for state in states {
-        let is_counted = |member: &&MemberView| !member.maintenance && member.state == state;
+        let is_counted = |member: &&MemberView| !member.maintenance && state_for_use(member) == state;
         let count = members.iter().filter(is_counted).count();
         metrics::gauge!("holdfast_members", "state" => state_name(state)).set(count as f64);
     }

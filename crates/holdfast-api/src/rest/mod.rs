@@ -175,6 +175,7 @@ fn operation(head: &http::request::Parts) -> &'static str {
         (Some("buckets"), Some("locate")) | (Some("locate"), _) => "locate",
         (Some("buckets"), _) => "buckets",
         (Some("keys"), _) => "keys",
+        (Some("cluster"), _) if head.uri.path() == "/v1/cluster/events" => "events",
         (Some("cluster"), _) => "cluster",
         _ => "-",
     }

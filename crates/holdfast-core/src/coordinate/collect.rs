@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use super::{Coordinate, Progress, RESEND_MS};
 use crate::content::ManifestPart;
-use crate::dead::{ChunkRange, Collect, Collected, HintsHeld};
+use crate::dead::{ChunkRange, Collect, Collected, HeldWhy, HintsHeld};
 use crate::event::ClusterEvent;
 use crate::ids::{NodeId, PartId, Partition, Tick};
 use crate::message::{Message, OpId, Refusal};
@@ -34,7 +34,7 @@ use crate::storage::{Batch, ChunkWriteError, ReadError, WriteSeq};
 /// Parts of one collection.
 const PARTS_AT_ONCE: usize = 20_000;
 /// Parts or rows named by one message: a key may be a kilobyte long.
-const NAMES_AT_ONCE: usize = 500;
+const NAMES_AT_ONCE: usize = 64;
 /// The stretch without hints, in message lives (rule G1): two for a message whose sender's clock is ahead, two more for a
 /// receiver's that is behind, and one to spare.
 const STRETCH_LIVES: u64 = 5;
@@ -88,6 +88,8 @@ pub(crate) struct CollectOp {
     /// What this node itself answered; it counts once it is on disk.
     own: Option<Collected>,
     before: BTreeMap<NodeId, HintsHeld>,
+    /// Somebody who holds hints that concern some of the bodies.
+    hints_at: Option<NodeId>,
     /// When the stretch ends.
     wake_us: u64,
 }
@@ -112,6 +114,7 @@ impl CollectOp {
             attempts: 0,
             own: None,
             before: BTreeMap::new(),
+            hints_at: None,
             wake_us: 0,
         };
         step.spawned.push(Box::new(op));
@@ -121,10 +124,7 @@ impl CollectOp {
     fn look(&mut self, step: &mut Step<'_>) -> Progress {
         let wait_ms = step.state.config.dead_wait_ms;
         let before_ms = step.now.wall_ms.saturating_sub(wait_ms);
-        // Rows that cannot be read keep their chunks; the next look may fare better.
-        let (due, next) = step
-            .dead_bodies(&step.state.dead.look_from, before_ms, PARTS_AT_ONCE)
-            .unwrap_or_default();
+        let (due, next) = step.dead_bodies(&step.state.dead.look_from, before_ms, PARTS_AT_ONCE);
         let is_turn = |(_, place, body): &KeptBody| {
             let homes = homes_of(step, place);
             let behind = homes.iter().position(|home| *home == step.state.me()).unwrap_or(0);
@@ -132,23 +132,22 @@ impl CollectOp {
             body.since_ms.saturating_add(later_ms) <= before_ms
         };
         let due: Vec<_> = due.into_iter().filter(is_turn).collect();
-        self.candidates = due
-            .into_iter()
-            .map(|(key, place, body)| Candidate {
-                key,
-                place,
-                parts: body.manifest.parts,
-            })
-            .collect();
+        let due = due.into_iter().map(|(key, place, body)| Candidate {
+            key,
+            place,
+            parts: body.manifest.parts,
+        });
+        self.candidates.extend(due);
         let is_all = next.is_none();
         step.state.dead.look_from = next.unwrap_or_default();
-        if !self.candidates.is_empty() {
-            self.enter(step, Stage::Named)
-        } else if is_all {
+        let parts: usize = self.candidates.iter().map(|candidate| candidate.parts.len()).sum();
+        if !is_all && parts < PARTS_AT_ONCE {
+            Progress::Until(step.now.after_ms(LOOK_MS))
+        } else if self.candidates.is_empty() {
             let life_ms = step.state.config.message_life_ms;
             end(step, wait_ms.min(SLEEP_MS_MAX).max(life_ms))
         } else {
-            end(step, LOOK_MS)
+            self.enter(step, Stage::Named)
         }
     }
 
@@ -164,7 +163,7 @@ impl CollectOp {
                 all_members(step, |_| Collect::Hints(partitions.clone()))
             }
             Stage::Remove => self.removing(step),
-            Stage::Forget => self.forgetting(step),
+            Stage::Forget => self.bodies_to_forget(step),
         };
         self.ask(step)
     }
@@ -188,7 +187,7 @@ impl CollectOp {
             return self.next_stage(step);
         };
         if !step.state.is_up(node) || self.attempts > ATTEMPTS_MAX {
-            return stop(step, node);
+            return stop(step, node, HeldWhy::Away);
         }
         step.send(node, Message::Collect { op: self.id, ask }, About::default());
         Progress::Until(step.now.after_ms(RESEND_MS))
@@ -200,18 +199,18 @@ impl CollectOp {
         };
         if let Collect::Remove(ranges) = &ask {
             step.remove_chunks(ChunkWaiter::Own(self.id), ranges);
-            return Progress::Until(step.now.after_ms(u64::from(ATTEMPTS_MAX) * RESEND_MS));
+            return own_patience(step);
         }
         match step.answer_collect(&ask) {
             Ok((collected, seq)) => self.note_own(step, collected, seq),
-            Err(ReadError::Corrupt | ReadError::Io) => stop(step, step.state.me()),
+            Err(ReadError::Corrupt | ReadError::Io) => stop(step, step.state.me(), HeldWhy::Failed),
         }
     }
 
     fn note_own(&mut self, step: &mut Step<'_>, collected: Collected, seq: WriteSeq) -> Progress {
         self.own = Some(collected);
         step.wait(seq, Waiter::Own(self.id));
-        Progress::Until(step.now.after_ms(u64::from(ATTEMPTS_MAX) * RESEND_MS))
+        own_patience(step)
     }
 
     fn take(&mut self, step: &mut Step<'_>, result: Result<Collected, Refusal>) -> Progress {
@@ -219,20 +218,20 @@ impl CollectOp {
             return self.next_stage(step);
         };
         match (ask, result) {
-            (Collect::Named(_), Ok(Collected::Named(parts))) => self.keep(&parts),
+            (Collect::Named(_), Ok(Collected::Named(parts))) => self.spare(&parts),
             (Collect::Hints(_), Ok(Collected::Hints(held))) => {
-                if !self.note_hints(step, node, held) {
-                    return stop(step, node);
+                if let Err(why) = self.note_hints(step, node, held) {
+                    return stop(step, node, why);
                 }
             }
             (Collect::Remove(_) | Collect::Forget(_), Ok(Collected::Done)) => {}
-            _ => return stop(step, node),
+            _ => return stop(step, node, HeldWhy::Failed),
         }
         self.ask(step)
     }
 
     /// Parts that are named stay.
-    fn keep(&mut self, named: &[PartId]) {
+    fn spare(&mut self, named: &[PartId]) {
         if named.is_empty() {
             return;
         }
@@ -241,15 +240,14 @@ impl CollectOp {
         }
     }
 
-    /// Bodies of partitions of which somebody holds hints wait for another time. False when this member's word is no good:
-    /// it was started anew meanwhile, or its clock is off.
-    fn note_hints(&mut self, step: &Step<'_>, node: NodeId, held: HintsHeld) -> bool {
+    /// Bodies of partitions of which somebody holds hints wait for another time. An error when this member's word is no good.
+    fn note_hints(&mut self, step: &Step<'_>, node: NodeId, held: HintsHeld) -> Result<(), HeldWhy> {
         if held.wall_ms.abs_diff(step.now.wall_ms) > step.state.config.message_life_ms {
-            return false;
+            return Err(HeldWhy::ClockOff);
         }
         let before = self.before.get(&node);
         if self.stage == Stage::HintsAfter && before.is_none_or(|before| before.boot != held.boot) {
-            return false;
+            return Err(HeldWhy::Restarted);
         }
         let begun = |partition: Partition| {
             let known = before.and_then(|before| before.partitions.iter().find(|(known, ..)| *known == partition));
@@ -259,12 +257,16 @@ impl CollectOp {
             let told = held.partitions.iter().find(|(told, ..)| *told == partition);
             told.is_none_or(|(_, holds, now)| *holds || begun(partition).is_some_and(|before| before != *now))
         };
+        let all = self.candidates.len();
         self.candidates
             .retain(|candidate| !has_hints(candidate.place.partition));
+        if self.candidates.len() < all {
+            self.hints_at = Some(node);
+        }
         if self.stage == Stage::HintsBefore {
             self.before.insert(node, held);
         }
-        true
+        Ok(())
     }
 
     fn next_stage(&mut self, step: &mut Step<'_>) -> Progress {
@@ -274,16 +276,29 @@ impl CollectOp {
             Stage::Named if step.state.is_planted(Planted::GateLeftOut) => self.enter(step, Stage::Remove),
             Stage::Named => self.enter(step, Stage::HintsBefore),
             Stage::HintsBefore => {
-                step.state.dead.held_by = None;
+                if self.candidates.is_empty() {
+                    return self.wait_for_hints(step);
+                }
                 self.stage = Stage::Stretch;
                 self.wake_us = step.now.after_ms(stretch_ms(step));
                 Progress::Until(self.wake_us)
             }
             Stage::Stretch => self.enter(step, Stage::HintsAfter),
-            Stage::HintsAfter if self.candidates.is_empty() => end(step, retry_ms(step)),
-            Stage::HintsAfter => self.enter(step, Stage::NamedAgain),
+            Stage::HintsAfter if self.candidates.is_empty() => self.wait_for_hints(step),
+            Stage::HintsAfter => {
+                step.state.dead.held = None;
+                self.enter(step, Stage::NamedAgain)
+            }
             Stage::NamedAgain => self.enter(step, Stage::Remove),
             Stage::Remove => self.enter(step, Stage::Forget),
+        }
+    }
+
+    /// Nothing is left but bodies that hints may name.
+    fn wait_for_hints(&self, step: &mut Step<'_>) -> Progress {
+        match self.hints_at {
+            Some(node) => stop(step, node, HeldWhy::Hints),
+            None => end(step, retry_ms(step)),
         }
     }
 
@@ -346,11 +361,15 @@ impl CollectOp {
         asks.collect()
     }
 
-    fn forgetting(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
+    fn bodies_to_forget(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
         let mut keys: BTreeMap<NodeId, Vec<Vec<u8>>> = BTreeMap::new();
         for candidate in &self.candidates {
             let me = step.state.me();
-            let homes = homes_of(step, &candidate.place);
+            let mut homes = homes_of(step, &candidate.place);
+            if candidate.parts.is_empty() {
+                // All of it is named. Another home may have let go of it since, and noted that.
+                homes.clear();
+            }
             // What this node found by sweeping need not be of a key that it is a home of.
             let own = (!homes.contains(&me)).then_some(me);
             for home in homes.into_iter().chain(own) {
@@ -373,11 +392,16 @@ fn end(step: &mut Step<'_>, then_after_ms: u64) -> Progress {
 }
 
 /// A member does not answer, or not as it should: all stays as it is.
-fn stop(step: &mut Step<'_>, held_by: NodeId) -> Progress {
-    step.state.dead.held_by = Some(held_by);
-    step.tell(ClusterEvent::GateHeld { by: held_by });
+fn stop(step: &mut Step<'_>, by: NodeId, why: HeldWhy) -> Progress {
+    step.state.dead.held = Some((by, why));
+    step.tell(ClusterEvent::GateHeld { by, why });
     let retry_ms = retry_ms(step);
     end(step, retry_ms)
+}
+
+/// This node's own disk is waited for as long as another member.
+const fn own_patience(step: &Step<'_>) -> Progress {
+    Progress::Until(step.now.after_ms(ATTEMPTS_MAX as u64 * RESEND_MS))
 }
 
 fn retry_ms(step: &Step<'_>) -> u64 {
@@ -424,7 +448,7 @@ impl Coordinate for CollectOp {
             Stage::Stretch => self.next_stage(step),
             _ if self.asks.front().is_some_and(|(node, _)| *node == step.state.me()) => {
                 // This node's own disk has not answered for long.
-                stop(step, step.state.me())
+                stop(step, step.state.me(), HeldWhy::Failed)
             }
             _ => {
                 self.attempts += 1;
@@ -447,15 +471,18 @@ impl Coordinate for CollectOp {
                 let seq = step.write(Batch::default(), Tick(0));
                 self.note_own(step, Collected::Done, seq)
             }
-            Err(_) => stop(step, step.state.me()),
+            Err(_) => stop(step, step.state.me(), HeldWhy::Failed),
         }
     }
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
         match self.stage {
             Stage::Look | Stage::Stretch => Progress::Until(self.wake_us),
-            _ if self.asks.front().is_some_and(|(asked, _)| *asked == node) => stop(step, node),
-            _ => Progress::Until(step.now.after_ms(RESEND_MS)),
+            _ => match self.asks.front() {
+                Some((asked, _)) if *asked == node => stop(step, node, HeldWhy::Away),
+                Some((asked, _)) if *asked == step.state.me() => own_patience(step),
+                _ => Progress::Until(step.now.after_ms(RESEND_MS)),
+            },
         }
     }
 }

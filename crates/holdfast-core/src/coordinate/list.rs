@@ -307,11 +307,16 @@ impl ListOp {
         Progress::Until(step.now.after_ms(RESEND_MS).min(self.deadline_us))
     }
 
-    /// A node that was asked about some of the round's shards proved slow or damaged: others are asked.
-    fn avoid_and_retry(&mut self, step: &mut Step<'_>, node: NodeId, rounds: &[usize]) -> Progress {
+    /// Whether one of these shards counts on a node, which was not just asked for hints.
+    fn counts(&self, step: &Step<'_>, node: NodeId, rounds: &[usize]) -> bool {
         let needed = self.needed(step);
         let counts = |at: &usize| self.round[*at].copies.iter().take(needed).any(|copy| *copy == node);
-        if !rounds.iter().any(counts) {
+        rounds.iter().any(counts)
+    }
+
+    /// A node that was asked about some of the round's shards proved slow or damaged: others are asked.
+    fn avoid_and_retry(&mut self, step: &mut Step<'_>, node: NodeId, rounds: &[usize]) -> Progress {
+        if !self.counts(step, node, rounds) {
             self.unheard.push(node);
             return self.advance(step);
         }
@@ -357,7 +362,8 @@ impl Coordinate for ListOp {
             Ok(_) => return self.avoid_and_retry(step, from, &rounds),
             Err(refusal) => {
                 let homes = step.state.layout().homes_count(self.list.settings.n);
-                if self.avoid.contains(&from) || self.avoid.len() + self.needed(step) >= homes {
+                let counts = self.counts(step, from, &rounds);
+                if counts && (self.avoid.contains(&from) || self.avoid.len() + self.needed(step) >= homes) {
                     return self.fail(step, read_fault(refusal));
                 }
                 return self.avoid_and_retry(step, from, &rounds);

@@ -84,6 +84,8 @@ pub(crate) enum Origin {
     Client(ClientToken),
     /// A node that handed a client's write over.
     Forwarded(NodeId, OpId),
+    /// Nobody: this node wants it itself.
+    Nobody,
 }
 
 impl Origin {
@@ -92,6 +94,7 @@ impl Origin {
         match self {
             Self::Client(token) => step.effects.push(Effect::Answer(token, answer)),
             Self::Forwarded(node, op) => step.send(node, Message::ForwardReply { op, answer }, About::default()),
+            Self::Nobody => {}
         }
     }
 }

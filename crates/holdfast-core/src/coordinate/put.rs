@@ -146,10 +146,13 @@ impl PutOp {
         if tally.verdict() == Verdict::Unreachable {
             return Err(incoming.refuse(step, unavailable_write(&tally)));
         }
+        let (content, body) = content_of(&put.value);
+        if let Some(fault) = too_late(step, &content, *content_ms) {
+            return Err(incoming.refuse(step, fault));
+        }
         if step.storage.is_full() && !matches!(put.value, PutValue::Deletion) {
             return Err(incoming.refuse(step, WriteFault::DiskFull));
         }
-        let (content, body) = content_of(&put.value);
         let before = step.read_held(&place, &role).map_err(|_| NotBegun::Damaged)?;
         let mut op = Box::new(Self {
             id: step.state.new_op(),
@@ -373,6 +376,9 @@ impl PutOp {
         if !alive && !young {
             return self.replaced_meanwhile(step);
         }
+        if let Some(fault) = too_late(step, &self.content, self.content_ms) {
+            return self.fail(step, fault);
+        }
         let by_homes = self.tally.count(Vote::Yes) >= self.tally.needed();
         self.id = step.state.new_op();
         match self.write_own(step, before, own) {
@@ -505,6 +511,20 @@ fn home_to_stand_for(step: &Step<'_>, tally: &Tally) -> Option<NodeId> {
         return None;
     }
     tally.with(Vote::Down).next().or_else(|| tally.homes().next())
+}
+
+/// Whether this node may no longer write a version itself, as every replica would refuse it: after the commit deadline of
+/// its body, whose chunks may be gone (rule D10), or when what the client sent is older than a message may be (rule G2).
+fn too_late(step: &Step<'_>, content: &Content, content_ms: u64) -> Option<WriteFault> {
+    let now_ms = step.now.wall_ms;
+    if content
+        .commit_deadline_ms()
+        .is_some_and(|deadline_ms| deadline_ms < now_ms)
+    {
+        return Some(WriteFault::CommitDeadlinePassed);
+    }
+    let dies_ms = content_ms.saturating_add(2 * step.state.config.message_life_ms);
+    (dies_ms < now_ms).then_some(WriteFault::TimedOut { needed: 1, synced: 0 })
 }
 
 /// Notes which homes can be asked.

@@ -2,13 +2,15 @@
 //! walks the headers of its chunks, and asks the homes of those whose commit deadline has passed whether they name them.
 //!
 //! What nobody names is filed as a dead body of this node's account, and goes as all others do, through the gate
-//! (`collect.rs`): this only finds, it removes nothing. What it cannot ask about now it meets again tomorrow.
+//! (`collect.rs`): this only finds, it removes nothing. What it cannot ask about now it meets again tomorrow. Uploads that
+//! nobody completed in time are aborted on the way, and their parts are dead then.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::collect::homes_of;
+use super::upload::UploadOp;
 use super::{Coordinate, Progress, RESEND_MS};
 use crate::dead::{Collect, Collected};
 use crate::ids::{ChunkId, NodeId, PartId, Partition};
@@ -18,21 +20,47 @@ use crate::place::Place;
 use crate::planted::Planted;
 
 /// Headers read in one step.
-const HEADERS_AT_ONCE: usize = 256;
-/// Parts asked about together: a key may be a kilobyte long.
-const PARTS_AT_ONCE: usize = 500;
-/// Between two steps of the walk, in milliseconds: a million chunks take a minute of waiting and a second of work.
+const HEADERS_AT_ONCE: usize = 64;
+/// Homes are asked once there are so many parts to ask about: a key may be a kilobyte long.
+const ASK_FROM_PARTS: usize = 64;
+/// Uploads looked at in one step, all of which may have to be aborted.
+const UPLOADS_AT_ONCE: usize = 8;
+/// Between two steps of the walk, in milliseconds: a million chunks take some minutes of waiting.
 const STEP_MS: u64 = 10;
 /// A question unanswered so often leaves its parts for the next sweep.
 const ATTEMPTS_MAX: u32 = 5;
+
+/// What was met of a part on this disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Met {
+    /// One more than the highest index of a chunk.
+    pub(crate) chunks: u32,
+    /// Bytes of those chunks.
+    pub(crate) bytes: u64,
+}
+
+/// Begins to abort uploads that nobody can complete any more. Where to go on, if there are more to look at.
+fn abort_expired(step: &mut Step<'_>, from: &[u8]) -> Option<Vec<u8>> {
+    let (expired, next) = step.expired_uploads(from, UPLOADS_AT_ONCE);
+    for (place, upload) in expired {
+        let known = step.state.registry.bucket_by_id(place.bucket);
+        if let Some(settings) = known.map(|bucket| bucket.settings) {
+            let op = UploadOp::expire(step, settings, place, upload);
+            step.spawned.push(Box::new(op));
+        }
+    }
+    next
+}
 
 /// A sweep in flight.
 pub(crate) struct SweepOp {
     id: OpId,
     partition: u16,
     after: Option<ChunkId>,
-    /// Parts whose deadline has passed, and how many chunks of each there are at least.
-    parts: BTreeMap<(Place, PartId), u32>,
+    /// Where the walk over uploads goes on, after that over chunks; `None` when it is over.
+    uploads_from: Option<Vec<u8>>,
+    /// Parts whose deadline has passed, and what of each was met.
+    parts: BTreeMap<(Place, PartId), Met>,
     /// Whom to ask about them; the first has been asked.
     asks: VecDeque<(NodeId, Vec<(Place, PartId)>)>,
     attempts: u32,
@@ -49,6 +77,7 @@ impl SweepOp {
             id: step.state.new_op(),
             partition: 0,
             after: None,
+            uploads_from: Some(Vec::new()),
             parts: BTreeMap::new(),
             asks: VecDeque::new(),
             attempts: 0,
@@ -59,8 +88,12 @@ impl SweepOp {
     /// Walks on, and asks once there is enough to ask about.
     fn walk(&mut self, step: &mut Step<'_>) -> Progress {
         let is_over = usize::from(self.partition) >= step.state.layout().partition_count();
-        if self.parts.len() >= PARTS_AT_ONCE || is_over && !self.parts.is_empty() {
+        if self.parts.len() >= ASK_FROM_PARTS || is_over && !self.parts.is_empty() {
             return self.begin_asking(step);
+        }
+        if is_over && let Some(from) = self.uploads_from.take() {
+            self.uploads_from = abort_expired(step, &from);
+            return Progress::Until(step.now.after_ms(STEP_MS));
         }
         if is_over {
             let next_us = step.now.after_ms(step.state.config.sweep_ms());
@@ -95,8 +128,9 @@ impl SweepOp {
                 if header.commit_deadline_ms.saturating_add(clocks_ms) < step.now.wall_ms
                     && let Some(place) = step.place_of(&header.owner)
                 {
-                    let count = self.parts.entry((place, header.id.part)).or_default();
-                    *count = (*count).max(header.id.index.saturating_add(1));
+                    let met = self.parts.entry((place, header.id.part)).or_default();
+                    met.chunks = met.chunks.max(header.id.index.saturating_add(1));
+                    met.bytes += u64::from(header.length);
                 }
             }
         }
@@ -125,7 +159,7 @@ impl SweepOp {
                 };
             }
             match step.answer_collect(&Collect::Named(parts.clone())) {
-                Ok((Collected::Named(named), _)) => self.keep(&named),
+                Ok((Collected::Named(named), _)) => self.spare(&named),
                 _ => return self.give_up(step),
             }
             self.asks.pop_front();
@@ -142,7 +176,8 @@ impl SweepOp {
         Progress::Until(step.now.after_ms(RESEND_MS))
     }
 
-    fn keep(&mut self, named: &[PartId]) {
+    /// Parts that are named are no concern of a sweep.
+    fn spare(&mut self, named: &[PartId]) {
         if !named.is_empty() {
             self.parts.retain(|(_, part), _| !named.contains(part));
         }
@@ -179,7 +214,7 @@ impl Coordinate for SweepOp {
         match (message, self.asks.front()) {
             (Message::CollectReply { result, .. }, Some((asked, _))) if *asked == from => match result {
                 Ok(Collected::Named(named)) => {
-                    self.keep(&named);
+                    self.spare(&named);
                     self.asks.pop_front();
                     self.ask(step)
                 }

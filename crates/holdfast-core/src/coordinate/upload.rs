@@ -13,7 +13,7 @@ use super::{
 use crate::bucket::Settings;
 use crate::content::{Manifest, StoredBody};
 use crate::ids::{NodeId, ObjectKey, RequestId, UploadId};
-use crate::message::{Message, OpId, Refusal, SideRow};
+use crate::message::{Message, OpId, Refusal, SideRange, SideRow};
 use crate::node::side::{merge_values, ranges_of, upload_row};
 use crate::node::state::{About, Parked, Step, Waiter};
 use crate::place::Place;
@@ -28,6 +28,8 @@ use crate::wire::side::{PartRow, decode_part, decode_upload, encode_part};
 pub const UPLOAD_LIFE_MS: u64 = 7 * 24 * 3600 * 1000;
 /// The deadline is put off when a part comes and less than this is left.
 const UPLOAD_RENEW_MS: u64 = UPLOAD_LIFE_MS / 2;
+/// How long homes are waited for when an upload has expired, in milliseconds.
+const EXPIRE_MS: u64 = 10_000;
 /// While copies are made equal, their state is looked at this often, in milliseconds.
 const LOOK_BACK_MS: u64 = 20;
 /// S3 allows 10,000 parts; a range never has more rows.
@@ -44,6 +46,8 @@ enum Goal {
         manifest: Manifest,
     },
     Abort,
+    /// Abort it, if its commit deadline has passed: nobody can complete it any more.
+    Expire,
 }
 
 /// A step in flight: first rows are read from R homes, then changed rows are written to W.
@@ -125,9 +129,30 @@ impl UploadOp {
         })
     }
 
+    /// An operation that ends an upload whose deadline has passed. This node's row says so; R homes may know better.
+    pub(crate) fn expire(step: &mut Step<'_>, settings: Settings, place: Place, upload: UploadId) -> Self {
+        let homes: Vec<NodeId> = step.state.layout().homes(place.partition, settings.n).collect();
+        Self {
+            id: step.state.new_op(),
+            origin: Origin::Nobody,
+            place,
+            settings,
+            upload,
+            goal: Goal::Expire,
+            tally: Tally::new(homes, usize::from(settings.r)),
+            rows: Vec::new(),
+            writing: Vec::new(),
+            refusal: None,
+            content_ms: step.now.wall_ms,
+            deadline_us: step.now.after_ms(EXPIRE_MS),
+            answered: false,
+            looking_back: false,
+        }
+    }
+
     fn message_for_others(&self) -> Message {
         if self.writing.is_empty() {
-            let ranges = ranges_of(&self.place, self.upload);
+            let ranges = self.ranges();
             return Message::ReadSide {
                 op: self.id,
                 ranges,
@@ -140,6 +165,15 @@ impl UploadOp {
             rows: self.writing.clone(),
             check_open,
         }
+    }
+
+    /// What is read: an upload's end does not concern its parts.
+    fn ranges(&self) -> Vec<SideRange> {
+        let mut ranges = ranges_of(&self.place, self.upload);
+        if matches!(self.goal, Goal::Expire) {
+            ranges.truncate(1);
+        }
+        ranges
     }
 
     fn about(&self) -> About {
@@ -161,7 +195,7 @@ impl UploadOp {
             if home != me {
                 step.send(home, self.message_for_others(), self.about());
             } else if self.writing.is_empty() {
-                match step.read_side(&ranges_of(&self.place, self.upload), PARTS_MAX) {
+                match step.read_side(&self.ranges(), PARTS_MAX) {
                     Ok(ranges) => self.add_read(home, ranges),
                     Err(refusal) => self.refuse(home, refusal),
                 }
@@ -230,7 +264,7 @@ impl UploadOp {
                 let answer = match self.goal {
                     Goal::Create(_) => Answer::UploadCreated,
                     Goal::PutPart(_) => Answer::PartStored,
-                    Goal::Read | Goal::Complete { .. } | Goal::Abort => Answer::UploadAborted,
+                    Goal::Read | Goal::Complete { .. } | Goal::Abort | Goal::Expire => Answer::UploadAborted,
                 };
                 self.origin.answer(step, answer);
                 self.judge(step)
@@ -271,7 +305,13 @@ impl UploadOp {
             (Goal::Complete { .. }, Some(info)) if info.state == UploadState::Open => self.complete(step, info),
             (Goal::Complete { .. }, Some(info)) if info.state == UploadState::Completed => self.look_back(step),
             (_, Some(info)) if info.state != UploadState::Open => self.fail(step, WriteFault::NoSuchUpload),
-            (Goal::Abort | Goal::Complete { .. }, Some(mut info)) => {
+            (Goal::Expire, Some(info)) if info.state != UploadState::Open => {
+                // This node, or another home, had not heard of its end.
+                let row = upload_row(&self.place, &info);
+                self.write(step, alloc::vec![row])
+            }
+            (Goal::Expire, Some(info)) if !step.has_expired(&info) => Progress::Done,
+            (Goal::Abort | Goal::Expire | Goal::Complete { .. }, Some(mut info)) => {
                 info.state = UploadState::Aborted;
                 let row = upload_row(&self.place, &info);
                 self.write(step, alloc::vec![row])

@@ -1,13 +1,14 @@
 //! What this node knows of dead bodies: noting those that versions and uploads leave behind here, and answering
 //! collectors, this node's own among them (rule D10).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::ranges::chunk_key;
 use super::state::{ChunkWaiter, Step};
 use crate::content::{BodyForm, Manifest, ManifestPart};
-use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HintsHeld};
+use crate::coordinate::sweep::Met;
+use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld};
 use crate::ids::{ChunkId, Dot, NodeId, ObjectKey, PartId, Partition, Tick, UploadId};
 use crate::message::{Message, OpId, Refusal};
 use crate::place::{Place, after_prefix, chunk_position, partition_of};
@@ -15,12 +16,12 @@ use crate::planted::Planted;
 use crate::record::Record;
 use crate::request::UploadState;
 use crate::storage::{Batch, ReadError, Space, Storage, Visit, WriteSeq};
-use crate::wire::dead::{dead_row, decode_dead, encode_dead};
+use crate::wire::dead::{dead_row, dead_since, decode_dead, encode_dead};
 use crate::wire::record::{decode_manifest, decode_row};
 use crate::wire::side::{decode_part, decode_upload};
 
-/// Chunks that one message may name.
-pub(crate) const CHUNKS_AT_ONCE: usize = 1_024;
+/// Chunks that one message may name: each may be in a segment of its own, which is synced while writes wait.
+pub(crate) const CHUNKS_AT_ONCE: usize = 64;
 
 /// Rows looked at in one step.
 const ROWS_AT_ONCE: usize = 5_000;
@@ -50,21 +51,22 @@ pub(crate) struct DeadIndex {
     sweep_us: Option<u64>,
     /// A sweep was planned in this run.
     sweeps: bool,
-    /// Whose absence keeps them.
-    pub(crate) held_by: Option<NodeId>,
+    /// Who keeps them, and why.
+    pub(crate) held: Option<(NodeId, HeldWhy)>,
 }
 
 impl DeadIndex {
     /// As the disk says. An unreadable row stays where it is, and its chunks with it.
-    pub(crate) fn read(storage: &dyn Storage) -> Result<Self, ReadError> {
+    pub(crate) fn read(storage: &dyn Storage) -> Self {
         let mut index = Self::default();
-        storage.scan(Space::Dead, &[], &[0xff; 32], &mut |_, row| {
+        // A disk that cannot be read through keeps what it has: no start fails for that.
+        let _ = storage.scan(Space::Dead, &[], &[0xff; 32], &mut |_, row| {
             if let Ok(body) = decode_dead(row) {
                 index.add(&body);
             }
             Visit::Next
-        })?;
-        Ok(index)
+        });
+        index
     }
 
     /// When a look for due bodies is wanted, in monotonic microseconds: `None` while one is under way, or there are none.
@@ -81,7 +83,7 @@ impl DeadIndex {
         self.sweep_us
     }
 
-    /// Whether a sweep is to begin now; it is under way then. The first of a run is planned by the first question.
+    /// Whether a sweep is to begin now; it is under way then. The first of a run is planned by its first input.
     pub(crate) fn begin_sweep(&mut self, now_us: u64, first_us: u64) -> bool {
         if !self.sweeps {
             self.sweeps = true;
@@ -136,16 +138,17 @@ fn key_of_part(place: &Place, part: PartId) -> Vec<u8> {
 }
 
 impl Step<'_> {
-    /// Files parts that nobody names, with a number of chunks, as dead bodies.
-    pub(crate) fn note_abandoned(&mut self, parts: BTreeMap<(Place, PartId), u32>) {
+    /// Files parts that nobody names as dead bodies.
+    pub(crate) fn note_abandoned(&mut self, parts: BTreeMap<(Place, PartId), Met>) {
         let mut batch = Batch::default();
-        for ((place, id), chunks) in parts {
-            // Nobody knows how long it was to be: as many chunks as there are, of a byte each.
+        for ((place, id), met) in parts {
+            // Nobody knows how long it was to be. Of what is here as many chunks as there are, or more.
+            let size = met.bytes.max(u64::from(met.chunks));
             let part = ManifestPart {
                 id,
                 number: 1,
-                size: u64::from(chunks),
-                chunk_bytes: 1,
+                size,
+                chunk_bytes: (size / u64::from(met.chunks.max(1))) as u32,
                 checksums: Vec::new(),
             };
             let body = DeadBody {
@@ -154,7 +157,9 @@ impl Step<'_> {
                     parts: alloc::vec![part],
                 },
             };
-            self.put_dead(key_of_part(&place, id), &body, &mut batch);
+            let key = key_of_part(&place, id);
+            self.drop_smaller(&key, &body);
+            self.put_dead(key, &body, &mut batch);
         }
         if !batch.changes.is_empty() {
             self.write(batch, Tick(0));
@@ -215,6 +220,19 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// An earlier look met fewer chunks of this part than there are: what it filed makes room.
+    fn drop_smaller(&mut self, key: &[u8], body: &DeadBody) {
+        let known = self.storage.get(Space::Dead, key).ok().flatten();
+        if let Some(known) = known.and_then(|row| decode_dead(row).ok())
+            && known.bytes() < body.bytes()
+        {
+            let mut batch = Batch::default();
+            batch.remove(Space::Dead, key.to_vec());
+            self.state.dead.take_away(&known);
+            self.write(batch, Tick(0));
+        }
+    }
+
     fn put_dead(&mut self, key: Vec<u8>, body: &DeadBody, batch: &mut Batch) {
         if self.storage.get(Space::Dead, &key).is_ok_and(|known| known.is_none()) {
             self.state.dead.add(body);
@@ -229,34 +247,46 @@ impl Step<'_> {
         from: &[u8],
         before_ms: u64,
         parts_max: usize,
-    ) -> Result<(Vec<KeptBody>, Option<Vec<u8>>), ReadError> {
+    ) -> (Vec<KeptBody>, Option<Vec<u8>>) {
         let (mut bodies, mut parts, mut rows, mut next) = (Vec::new(), 0, 0, None);
-        self.storage.scan(Space::Dead, from, &[0xff; 32], &mut |key, row| {
+        let mut last = from.to_vec();
+        let scanned = self.storage.scan(Space::Dead, from, &[0xff; 32], &mut |key, row| {
+            last = key.to_vec();
             if parts >= parts_max || rows >= ROWS_AT_ONCE {
                 next = Some(key.to_vec());
                 return Visit::Stop;
             }
             rows += 1;
-            if let (Some((place, _)), Ok(body)) = (Place::parse(key), decode_dead(row))
-                && body.since_ms <= before_ms
+            if dead_since(row).is_some_and(|since_ms| since_ms <= before_ms)
+                && let (Some((place, _)), Ok(body)) = (Place::parse(key), decode_dead(row))
             {
                 parts += body.manifest.parts.len();
                 bodies.push((key.to_vec(), place, body));
             }
             Visit::Next
-        })?;
-        Ok((bodies, next))
+        });
+        if scanned.is_err() {
+            // Beyond a damaged row, which keeps its chunks: at the next partition.
+            let partition = last.first_chunk().map_or(0, |bytes| u16::from_be_bytes(*bytes));
+            next = partition.checked_add(1).map(|next| next.to_be_bytes().to_vec());
+        }
+        (bodies, next)
     }
 
     /// These dead bodies are done with.
     pub(crate) fn forget_dead(&mut self, keys: &[Vec<u8>]) -> Result<WriteSeq, ReadError> {
         let mut batch = Batch::default();
         for key in keys {
-            let Some(row) = self.storage.get(Space::Dead, key)? else {
-                continue;
-            };
-            if let Ok(body) = decode_dead(&row) {
-                self.state.dead.take_away(&body);
+            match self.storage.get(Space::Dead, key) {
+                Ok(None) => continue,
+                Ok(Some(row)) => {
+                    if let Ok(body) = decode_dead(&row) {
+                        self.state.dead.take_away(&body);
+                    }
+                }
+                // Whatever it said, it is done with.
+                Err(ReadError::Corrupt) => {}
+                Err(ReadError::Io) => return Err(ReadError::Io),
             }
             batch.remove(Space::Dead, key.clone());
         }
@@ -296,7 +326,7 @@ impl Step<'_> {
     /// named any more might be named again after a power cut.
     pub(crate) fn answer_collect(&mut self, ask: &Collect) -> Result<(Collected, WriteSeq), ReadError> {
         Ok(match ask {
-            Collect::Named(parts) => (Collected::Named(self.named(parts)?), self.storage.last_write()),
+            Collect::Named(parts) => (Collected::Named(self.named(parts)), self.storage.last_write()),
             Collect::Hints(partitions) => (Collected::Hints(self.hints_held(partitions)), WriteSeq(0)),
             Collect::Forget(keys) => (Collected::Done, self.forget_dead(keys)?),
             Collect::Remove(_) => (Collected::Done, WriteSeq(0)),
@@ -304,18 +334,26 @@ impl Step<'_> {
     }
 
     /// Which of these parts this home's versions and open uploads name.
-    fn named(&self, parts: &[(Place, PartId)]) -> Result<Vec<PartId>, ReadError> {
+    fn named(&self, parts: &[(Place, PartId)]) -> Vec<PartId> {
         let mut by_place: BTreeMap<&Place, Vec<PartId>> = BTreeMap::new();
         for (place, part) in parts {
             by_place.entry(place).or_default().push(*part);
         }
         let mut named = Vec::new();
         for (place, asked) in by_place {
-            let mut names = self.parts_of_versions(place)?;
-            names.extend(self.parts_of_open_uploads(place)?);
-            named.extend(asked.into_iter().filter(|part| names.contains(part)));
+            match self.parts_named(place) {
+                Ok(names) => named.extend(asked.into_iter().filter(|part| names.contains(part))),
+                // What cannot be read may name them.
+                Err(_) => named.extend(asked),
+            }
         }
-        Ok(named)
+        named
+    }
+
+    fn parts_named(&self, place: &Place) -> Result<Vec<PartId>, ReadError> {
+        let mut names = self.parts_of_versions(place)?;
+        names.extend(self.parts_of_open_uploads(place)?);
+        Ok(names)
     }
 
     fn parts_of_versions(&self, place: &Place) -> Result<Vec<PartId>, ReadError> {
@@ -337,10 +375,12 @@ impl Step<'_> {
 
     fn parts_of_open_uploads(&self, place: &Place) -> Result<Vec<PartId>, ReadError> {
         let (from, to) = (place.row_key(), after_prefix(place.row_key()));
-        let (mut closed, mut parts, mut damaged) = (Vec::new(), Vec::new(), false);
+        let (mut closed, mut parts, mut damaged) = (BTreeSet::new(), Vec::new(), false);
         self.storage.scan(Space::Uploads, &from, &to, &mut |key, row| {
             match decode_upload(row) {
-                Ok(upload) if upload.info.state != UploadState::Open => closed.push(key.to_vec()),
+                Ok(upload) if upload.info.state != UploadState::Open => {
+                    closed.insert(key.to_vec());
+                }
                 Ok(_) => {}
                 Err(_) => damaged = true,
             }
@@ -349,8 +389,10 @@ impl Step<'_> {
         self.storage.scan(Space::Parts, &from, &to, &mut |key, row| {
             // The upload's key, then a number of two bytes. A part of an upload that is unknown here may be open elsewhere.
             let upload = &key[..key.len().saturating_sub(2)];
+            if closed.contains(upload) {
+                return Visit::SeekTo(after_prefix(upload.to_vec()));
+            }
             match decode_part(row) {
-                Ok(_) if closed.iter().any(|closed| closed == upload) => {}
                 Ok(row) => parts.push(row.part.part),
                 Err(_) => damaged = true,
             }

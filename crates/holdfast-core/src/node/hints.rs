@@ -45,7 +45,7 @@ impl Role {
 pub(crate) struct HintIndex {
     owed: BTreeMap<NodeId, u64>,
     partitions: BTreeMap<Partition, u64>,
-    /// How often a first hint of a partition came, in this run.
+    /// How many hints of each partition began in this run.
     begun: BTreeMap<Partition, u64>,
 }
 

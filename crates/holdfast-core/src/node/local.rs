@@ -287,6 +287,15 @@ impl Content {
         }
     }
 
+    /// Unix milliseconds after which no version with this body may be committed any more (rule D10); `None` for a body that
+    /// travels with its record.
+    pub(crate) const fn commit_deadline_ms(&self) -> Option<u64> {
+        match self.body {
+            BodyForm::Manifest { commit_deadline_ms, .. } => Some(commit_deadline_ms),
+            BodyForm::Empty | BodyForm::Inline { .. } => None,
+        }
+    }
+
     /// Whether these bytes are this version's body row.
     pub(crate) fn is_body(&self, row: &[u8]) -> bool {
         match &self.body {

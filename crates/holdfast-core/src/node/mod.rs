@@ -196,7 +196,7 @@ impl Node {
         frequent.into_iter().chain(rare).flatten().min()
     }
 
-    /// The same for the next look for dead bodies that are due; that alone disturbs no rest.
+    /// The same for the next look for dead bodies that are due. Neither this nor a sweep disturbs a node's rest.
     #[must_use]
     pub fn next_look_us(&self) -> Option<u64> {
         self.state.dead.next_look_us()
@@ -259,7 +259,7 @@ impl Node {
         Forgetting {
             bodies: dead.bodies,
             bytes: dead.bytes,
-            held_by: dead.held_by,
+            held: dead.held.filter(|_| dead.bodies > 0),
         }
     }
 

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::hints::Role;
 use super::ranges::chunk_key;
 use super::state::{ChunkWaiter, Step};
-use crate::content::BodyForm;
 use crate::context::Context;
 use crate::ids::{BucketId, NodeId, Partition, Tick};
 use crate::message::{
@@ -233,11 +232,11 @@ impl Step<'_> {
 
     /// Rule D10: no version may be committed after the commit deadline of its body.
     fn refuse_late_commit(&self, copy: &Copy) -> Result<(), Refusal> {
-        let late = copy.record.newest().is_some_and(|version| match version.content.body {
-            BodyForm::Manifest { commit_deadline_ms, .. } => commit_deadline_ms < self.now.wall_ms,
-            BodyForm::Empty | BodyForm::Inline { .. } => false,
-        });
-        if late {
+        let deadline_ms = copy
+            .record
+            .newest()
+            .and_then(|version| version.content.commit_deadline_ms());
+        if deadline_ms.is_some_and(|deadline_ms| deadline_ms < self.now.wall_ms) {
             Err(Refusal::CommitDeadlinePassed)
         } else {
             Ok(())

@@ -80,6 +80,34 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Whether nobody can complete an upload any more, whatever clock says so: every home refuses a commit after the deadline.
+    pub(crate) const fn has_expired(&self, upload: &UploadInfo) -> bool {
+        let clocks_ms = 2 * self.state.config.message_life_ms;
+        matches!(upload.state, UploadState::Open)
+            && upload.commit_deadline_ms.saturating_add(clocks_ms) < self.now.wall_ms
+    }
+
+    /// Uploads on this disk whose deadline has passed, from a key on, and where to go on, if that was not all.
+    pub(crate) fn expired_uploads(&self, from: &[u8], rows_max: usize) -> (Vec<(Place, UploadId)>, Option<Vec<u8>>) {
+        let (mut expired, mut rows, mut next) = (Vec::new(), 0, None);
+        // A disk that cannot be read is told of by whoever must read it.
+        let _ = self.storage.scan(Space::Uploads, from, &[0xff; 32], &mut |key, row| {
+            if rows == rows_max {
+                next = Some(key.to_vec());
+                return Visit::Stop;
+            }
+            rows += 1;
+            if let (Some((place, id)), Ok(row)) = (Place::parse(key), decode_upload(row))
+                && let Ok(id) = id.try_into()
+                && self.has_expired(&row.info)
+            {
+                expired.push((place, UploadId(u128::from_be_bytes(id))));
+            }
+            Visit::Next
+        });
+        (expired, next)
+    }
+
     /// An upload is closed here: unless a version names its parts, they are dead.
     fn note_closed(&mut self, key: &[u8], batch: &mut Batch) -> Result<(), Refusal> {
         if let Some((place, id)) = Place::parse(key)

@@ -30,7 +30,7 @@ impl Node {
         let mut gossip = Gossip::start(&config, identity.actor, identity.boot, storage)?;
         let hints = HintIndex::read(storage)?;
         gossip.set_hinted_partitions(&hints.partitions());
-        let dead = DeadIndex::read(storage)?;
+        let dead = DeadIndex::read(storage);
         let seq = storage.write(batch);
         let mut state = State::new(config, identity, clock, registry, gossip);
         state.entries_unreadable = entries_unreadable;

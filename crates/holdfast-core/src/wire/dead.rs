@@ -25,6 +25,14 @@ pub fn dead_row(since_ms: u64, manifest: &[u8]) -> Vec<u8> {
     writer.into_vec()
 }
 
+/// Since when a body is dead, without reading the rest of its row.
+#[must_use]
+pub fn dead_since(row: &[u8]) -> Option<u64> {
+    let mut reader = Reader::over_slice(row);
+    (reader.u8().ok()? == DEAD_VERSION).then_some(())?;
+    reader.u64().ok()
+}
+
 /// Reads what [`encode_dead`] wrote.
 pub fn decode_dead(row: impl AsRef<[u8]>) -> Result<DeadBody, DecodeError> {
     let mut reader = Reader::over_slice(row.as_ref());

@@ -1,6 +1,6 @@
 //! Who is there: what gossip tells the rest of the program, and what the program tells gossip.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use holdfast_core::event::ClusterEvent;
@@ -64,7 +64,14 @@ impl Inner {
     pub(super) fn note_event(&self, event: ClusterEvent) {
         self.log_event(&event);
         // Nobody listens most of the time, and whoever is slow is told how much was missed.
-        let _ = self.news.send((self.now().wall_ms, event));
+        if let Some(news) = &*self.news() {
+            let _ = news.send((self.now().wall_ms, event));
+        }
+    }
+
+    fn news(&self) -> MutexGuard<'_, Option<broadcast::Sender<(u64, ClusterEvent)>>> {
+        // A handle that is there or not: usable wherever a panic came between.
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log_event(&self, event: &ClusterEvent) {
@@ -83,9 +90,10 @@ impl Inner {
                 tracing::info!(member = name(*node), on, "a member's maintenance mark changed");
             }
             ClusterEvent::Rejoined => tracing::info!("others held this node down; it made itself heard again"),
-            ClusterEvent::GateHeld { by } => {
+            ClusterEvent::GateHeld { by, why } => {
                 tracing::info!(
                     member = name(*by),
+                    ?why,
                     "what was overwritten and deleted waits for a member"
                 );
             }
@@ -127,7 +135,16 @@ impl Shell {
     /// misses the oldest, and is told how many.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<(u64, ClusterEvent)> {
-        self.inner.news.subscribe()
+        let news = self.inner.news();
+        match &*news {
+            Some(news) => news.subscribe(),
+            None => broadcast::Sender::new(1).subscribe(),
+        }
+    }
+
+    /// Tells listeners that no more events follow: the node is about to end.
+    pub fn end_events(&self) {
+        *self.inner.news() = None;
     }
 
     /// Says of a member that it is down on purpose, or no longer.

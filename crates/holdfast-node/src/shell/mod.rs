@@ -159,8 +159,8 @@ struct Inner {
     stopping: AtomicBool,
     /// See [`Forgetting::commit_within_ms`].
     commit_within_ms: u64,
-    /// Events, and when they happened.
-    news: broadcast::Sender<(u64, ClusterEvent)>,
+    /// Events, and when they happened; `None` once the node is about to end.
+    news: Mutex<Option<broadcast::Sender<(u64, ClusterEvent)>>>,
     store_events: Arc<drive::StoreEvents>,
     on_failure: Box<dyn Fn(String) + Send + Sync>,
     on_rest: Box<dyn Fn() + Send + Sync>,
@@ -213,7 +213,7 @@ impl Shell {
             stopping: AtomicBool::new(false),
             store_events: completions.clone(),
             commit_within_ms: config.forgetting.commit_within_ms,
-            news: broadcast::Sender::new(NEWS_MAX),
+            news: Mutex::new(Some(broadcast::Sender::new(NEWS_MAX))),
             on_failure: config.on_failure,
             on_rest: config.on_rest,
         });

@@ -111,6 +111,8 @@ impl World {
                 }
             }
             ClusterEvent::Rejoined => watch.coverage.reach(Reached::Rejoins),
+            ClusterEvent::GateHeld { .. } => watch.coverage.reach(Reached::GatesHeld),
+            ClusterEvent::Forgotten { .. } => watch.coverage.reach(Reached::GatesOpened),
             // What these tell is looked at where it happens.
             _ => {}
         }

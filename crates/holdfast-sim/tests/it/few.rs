@@ -153,8 +153,13 @@ impl Few {
 
     /// A client's request, to the end.
     pub(crate) fn ask(&mut self, at: usize, what: Request) -> Answer {
+        self.ask_as(7, at, what)
+    }
+
+    /// The same, with an id of its own for a write.
+    pub(crate) fn ask_as(&mut self, id: u128, at: usize, what: Request) -> Answer {
         let request = ClientRequest {
-            request: RequestId(7),
+            request: RequestId(id),
             deadline_ms: 10_000,
             what,
         };

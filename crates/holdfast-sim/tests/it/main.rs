@@ -5,6 +5,7 @@ mod coverage;
 mod determinism;
 mod few;
 mod hint_holders;
+mod late;
 mod mend;
 mod planted;
 mod regressions;

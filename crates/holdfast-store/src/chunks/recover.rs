@@ -75,8 +75,7 @@ fn recover_segment(
             fs::remove_file(&path)?;
             return Ok(None);
         }
-        let head = read_up_to(&file, 0, 64)?;
-        let identity = decode_segment_header(&head).filter(|identity| identity.number == number);
+        let identity = segment_identity(&file)?.filter(|identity| identity.number == number);
         match identity {
             None => Ok(Some((None, length, Vec::new()))),
             Some(identity) => {
@@ -142,7 +141,13 @@ fn scan(
     Ok((end, missing))
 }
 
-fn read_record(file: &File, offset: u64, identity: SegmentIdentity) -> io::Result<Option<Located>> {
+/// What a segment says of itself; `None` when its header is damaged.
+pub(super) fn segment_identity(file: &File) -> io::Result<Option<SegmentIdentity>> {
+    Ok(decode_segment_header(&read_up_to(file, 0, 64)?))
+}
+
+/// The record that begins at an offset, by its header alone.
+pub(super) fn read_record(file: &File, offset: u64, identity: SegmentIdentity) -> io::Result<Option<Located>> {
     // One read suffices for nearly every header.
     let mut bytes = read_up_to(file, offset, ALIGNMENT as usize)?;
     let Some(claimed) = claimed_header_bytes(&bytes) else {

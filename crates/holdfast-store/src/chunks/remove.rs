@@ -10,6 +10,9 @@
 //! 3. Index entries go in one batch, **not** synced, and the removal is reported. The journal survives as a prefix, so
 //!    once a later batch is durable this one is.
 //!
+//! A removal may come twice, and what the index says may be out of date by then: a start cuts off a segment behind its last
+//! record, and later records take the place of a hole. So a record is looked at before it becomes one.
+//!
 //! Between 1 and 3 a read finds an entry without its chunk. That is no damage, which somebody would mend: [`Dying`] tells.
 //!
 //! Weak spot: a segment of which nothing is left stays as an empty file.
@@ -18,14 +21,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use holdfast_core::ids::{ChunkId, Partition};
 use holdfast_core::storage::{ChunkToken, ChunkWriteError, ReadError};
 use rustix::fs::FallocateFlags;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::append::Appender;
+use super::recover::{read_record, segment_identity};
 use super::{ALIGNMENT, Located, SegmentNumber, index, read};
 use crate::completions::StoreFailure;
 use crate::disk::WhichSync;
@@ -40,7 +45,11 @@ pub(crate) struct RemoveJob {
 
 /// Chunks whose records are gone and whose index entries are about to be.
 #[derive(Debug, Default)]
-pub(crate) struct Dying(Mutex<BTreeSet<(Partition, ChunkId)>>);
+pub(crate) struct Dying {
+    chunks: Mutex<BTreeSet<(Partition, ChunkId)>>,
+    /// It was said that nothing comes back here.
+    warned: AtomicBool,
+}
 
 impl Dying {
     pub(super) fn contains(&self, partition: Partition, id: ChunkId) -> bool {
@@ -49,7 +58,7 @@ impl Dying {
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<(Partition, ChunkId)>> {
         // A set of names is usable wherever a panic came between.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,13 +106,20 @@ impl Appender {
             let Some(located) = located else { continue };
             let file = match touched.remove(&located.segment) {
                 Some(file) => file,
-                None => match OpenOptions::new().write(true).open(self.files.path(located.segment)) {
+                None => match OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .open(self.files.path(located.segment))
+                {
                     // The whole segment is lost, and this chunk with it.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     opened => opened?,
                 },
             };
-            make_hole(&file, &located)?;
+            // What lies there may be another chunk: a hole at the end of a segment is cut off by a start, and written over.
+            if is_record_of(&file, &located)? {
+                self.make_hole(&file, &located)?;
+            }
             touched.insert(located.segment, file);
         }
         for (number, file) in &touched {
@@ -111,6 +127,21 @@ impl Appender {
             self.disk.sync_data(WhichSync::DeadRecords, &path, file)?;
         }
         Ok(entries)
+    }
+
+    fn make_hole(&self, file: &File, located: &Located) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let length = located.end() - located.offset;
+        let Err(error) = rustix::fs::fallocate(file, flags, located.offset, length) else {
+            return Ok(());
+        };
+        if !self.files.dying.warned.swap(true, Ordering::Relaxed) {
+            warn!(
+                %error,
+                "this file system makes no holes: what is overwritten and deleted keeps its space. Use ext4, XFS or btrfs"
+            );
+        }
+        file.write_all_at(&[0; ALIGNMENT as usize], located.offset)
     }
 
     fn forget_dying(&self, chunks: &[(Partition, ChunkId)]) {
@@ -121,14 +152,13 @@ impl Appender {
     }
 }
 
-fn make_hole(file: &File, located: &Located) -> io::Result<()> {
-    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    let length = located.end() - located.offset;
-    match rustix::fs::fallocate(file, flags, located.offset, length) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            debug!(%error, "no holes here: the space of a dead chunk stays taken");
-            file.write_all_at(&[0; ALIGNMENT as usize], located.offset)
-        }
-    }
+/// Whether the record that an index entry points to is there, and that chunk's.
+fn is_record_of(file: &File, located: &Located) -> io::Result<bool> {
+    let Some(identity) = segment_identity(file)?.filter(|identity| identity.number == located.segment) else {
+        return Ok(false);
+    };
+    let record = read_record(file, located.offset, identity)?;
+    Ok(record.is_some_and(|record| {
+        record.header.id == located.header.id && record.header.partition == located.header.partition
+    }))
 }

@@ -180,10 +180,10 @@ async fn status(rest: &RestArgs, json: bool) -> Result<(), Failure> {
     }
     let forgetting = answer.get("forgetting").cloned().unwrap_or_default();
     if let Some(holder) = forgetting.get("held_by").and_then(|node| text(node, "name")) {
-        let bytes = forgetting.get("bytes").and_then(Value::as_u64).unwrap_or(0);
+        let bytes = show_bytes(number(&forgetting, "bytes"));
+        let why = text(&forgetting, "held_because").unwrap_or("not ready");
         sentence.push_str(&format!(
-            " {} of overwritten and deleted objects wait for {holder} before their space comes back.",
-            show_bytes(bytes)
+            " The space of {bytes} that were overwritten or deleted waits for {holder} ({why})."
         ));
     }
     let mut out = Printer::new(json);

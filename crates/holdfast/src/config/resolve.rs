@@ -67,7 +67,7 @@ fn forgetting(settings: &Settings) -> Forgetting {
     let usual = Forgetting::default();
     let ms = |seconds: u64| seconds.saturating_mul(1_000);
     Forgetting {
-        dead_wait_ms: settings.dead_wait_s.map_or(usual.dead_wait_ms, ms),
+        dead_wait_ms: settings.dead_wait_s.map_or(usual.dead_wait_ms, ms).max(1_000),
         message_life_ms: settings.message_life_ms.unwrap_or(usual.message_life_ms).max(1),
         commit_within_ms: settings.commit_within_s.map_or(usual.commit_within_ms, ms),
     }

@@ -193,6 +193,7 @@ async fn serve(
         "ending: no new connections, requests under way may finish"
     );
     signals::end_at_once_on_another();
+    shell.end_events();
     let _ = stop.send(());
     let _ = serving.await;
     ended
