@@ -56,18 +56,25 @@ def wait_until_forgotten(nodes=range(NODES)):
     return time.monotonic() - began
 
 
-def kill(node):
-    """Kills a node, and waits until its ports are free."""
-    os.kill(PIDS[node], signal.SIGKILL)
-    began = time.monotonic()
-    while True:
+def is_free(kind, port):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            if open(f"/proc/{PIDS[node]}/stat").read().rsplit(")", 1)[1].split()[0] == "Z":
-                return
+            probe.bind(("127.0.0.1", port))
         except OSError:
-            return
+            return False
+    return True
+
+
+def kill(node):
+    """Kills a node, and waits until its ports are free: its threads do not end at one instant."""
+    os.kill(PIDS[node], signal.SIGKILL)
+    first = urllib.parse.urlsplit(S3_ENDPOINTS[node]).port
+    ports = [(socket.SOCK_STREAM, first + offset) for offset in range(3)] + [(socket.SOCK_DGRAM, first + 2)]
+    began = time.monotonic()
+    while not all(is_free(kind, port) for kind, port in ports):
         assert time.monotonic() - began < 30, "it does not die"
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def start(node):
