@@ -160,7 +160,7 @@ impl CollectOp {
                 let mut partitions: Vec<Partition> = self.candidates.iter().map(|one| one.place.partition).collect();
                 partitions.sort_unstable();
                 partitions.dedup();
-                all_members(step, |_| Collect::Hints(partitions.clone()))
+                all_members(step, &Collect::Hints(partitions))
             }
             Stage::Remove => self.removing(step),
             Stage::Forget => self.bodies_to_forget(step),
@@ -319,18 +319,14 @@ impl CollectOp {
         let mut names: BTreeMap<NodeId, Vec<(Place, PartId)>> = BTreeMap::new();
         for candidate in &self.candidates {
             for home in homes_of(step, &candidate.place) {
-                if step.trusts_itself() && home != step.state.me() {
+                if step.state.is_planted(Planted::DeadUnasked) && home != step.state.me() {
                     continue;
                 }
                 let names = names.entry(home).or_default();
                 names.extend(candidate.parts.iter().map(|part| (candidate.place.clone(), part.id)));
             }
         }
-        let batches = names.into_iter().flat_map(|(home, names)| {
-            let batches = names.chunks(NAMES_AT_ONCE).map(|some| Collect::Named(some.to_vec()));
-            batches.map(|ask| (home, ask)).collect::<Vec<_>>()
-        });
-        batches.collect()
+        batched(names, Collect::Named)
     }
 
     /// Every member may hold chunks: as a home, for one that was away, or because it once was a home.
@@ -357,7 +353,7 @@ impl CollectOp {
         }
         let asks = batches
             .into_iter()
-            .flat_map(|batch| all_members(step, move |_| Collect::Remove(batch.clone())));
+            .flat_map(|batch| all_members(step, &Collect::Remove(batch)));
         asks.collect()
     }
 
@@ -376,11 +372,7 @@ impl CollectOp {
                 keys.entry(home).or_default().push(candidate.key.clone());
             }
         }
-        let batches = keys.into_iter().flat_map(|(home, keys)| {
-            let batches = keys.chunks(NAMES_AT_ONCE).map(|some| Collect::Forget(some.to_vec()));
-            batches.map(|ask| (home, ask)).collect::<Vec<_>>()
-        });
-        batches.collect()
+        batched(keys, Collect::Forget)
     }
 }
 
@@ -419,9 +411,19 @@ pub(crate) fn homes_of(step: &Step<'_>, place: &Place) -> Vec<NodeId> {
     step.state.layout().homes(place.partition, n).collect()
 }
 
-fn all_members(step: &Step<'_>, ask: impl Fn(NodeId) -> Collect) -> VecDeque<(NodeId, Collect)> {
+/// One question for every member.
+fn all_members(step: &Step<'_>, ask: &Collect) -> VecDeque<(NodeId, Collect)> {
     let members = step.state.layout().members().iter();
-    members.map(|member| (member.id, ask(member.id))).collect()
+    members.map(|member| (member.id, ask.clone())).collect()
+}
+
+/// As many questions for each node as its names need.
+fn batched<T: Clone>(names: BTreeMap<NodeId, Vec<T>>, ask: fn(Vec<T>) -> Collect) -> VecDeque<(NodeId, Collect)> {
+    let mut asks = VecDeque::new();
+    for (node, names) in names {
+        asks.extend(names.chunks(NAMES_AT_ONCE).map(|some| (node, ask(some.to_vec()))));
+    }
+    asks
 }
 
 impl Coordinate for CollectOp {

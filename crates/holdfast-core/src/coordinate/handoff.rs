@@ -279,11 +279,7 @@ impl DeliverOp {
 
     fn send(&self, step: &mut Step<'_>) -> Progress {
         if let Some(write) = &self.write {
-            let about = About {
-                content_ms: Some(self.content_ms),
-                ..About::default()
-            };
-            step.send(self.home, Message::Write(write.clone()), about);
+            step.send(self.home, Message::Write(write.clone()), About::as_of(self.content_ms));
         }
         Progress::Until(step.now.after_ms(RESEND_MS).min(self.gives_up_us))
     }

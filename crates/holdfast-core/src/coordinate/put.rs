@@ -516,15 +516,11 @@ fn home_to_stand_for(step: &Step<'_>, tally: &Tally) -> Option<NodeId> {
 /// Whether this node may no longer write a version itself, as every replica would refuse it: after the commit deadline of
 /// its body, whose chunks may be gone (rule D10), or when what the client sent is older than a message may be (rule G2).
 fn too_late(step: &Step<'_>, content: &Content, content_ms: u64) -> Option<WriteFault> {
-    let now_ms = step.now.wall_ms;
-    if content
-        .commit_deadline_ms()
-        .is_some_and(|deadline_ms| deadline_ms < now_ms)
-    {
+    if content.is_past_commit(step.now.wall_ms) {
         return Some(WriteFault::CommitDeadlinePassed);
     }
-    let dies_ms = content_ms.saturating_add(2 * step.state.config.message_life_ms);
-    (dies_ms < now_ms).then_some(WriteFault::TimedOut { needed: 1, synced: 0 })
+    let timed_out = WriteFault::TimedOut { needed: 1, synced: 0 };
+    step.is_outlived(content_ms).then_some(timed_out)
 }
 
 /// Notes which homes can be asked.

@@ -122,11 +122,7 @@ impl RepairOp {
                 let _ = step.merge_copy(&self.place, &copy, Batch::default());
             } else {
                 let write = repair_write(self.id, self.place.clone(), merged.clone(), copy.bodies.clone());
-                let about = About {
-                    content_ms: Some(self.content_ms),
-                    ..About::default()
-                };
-                step.send(*node, Message::Write(write), about);
+                step.send(*node, Message::Write(write), About::as_of(self.content_ms));
                 self.sent.push(*node);
             }
         }

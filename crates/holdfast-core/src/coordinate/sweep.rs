@@ -106,7 +106,6 @@ impl SweepOp {
 
     /// Looks at some headers: empty partitions cost next to nothing, so several at a time.
     fn look(&mut self, step: &Step<'_>) {
-        let clocks_ms = 2 * step.state.config.message_life_ms;
         let mut left = HEADERS_AT_ONCE;
         for _ in 0..HEADERS_AT_ONCE {
             if left == 0 || usize::from(self.partition) >= step.state.layout().partition_count() {
@@ -125,7 +124,7 @@ impl SweepOp {
             }
             left -= headers.len();
             for header in headers {
-                if header.commit_deadline_ms.saturating_add(clocks_ms) < step.now.wall_ms
+                if step.is_outlived(header.commit_deadline_ms)
                     && let Some(place) = step.place_of(&header.owner)
                 {
                     let met = self.parts.entry((place, header.id.part)).or_default();

@@ -176,13 +176,6 @@ impl UploadOp {
         ranges
     }
 
-    fn about(&self) -> About {
-        About {
-            content_ms: Some(self.content_ms),
-            ..About::default()
-        }
-    }
-
     /// Asks every home that is up, this node itself without a message.
     fn ask_all(&mut self, step: &mut Step<'_>) {
         let me = step.state.me();
@@ -193,7 +186,7 @@ impl UploadOp {
             }
             self.tally.set(home, Vote::Asked);
             if home != me {
-                step.send(home, self.message_for_others(), self.about());
+                step.send(home, self.message_for_others(), About::as_of(self.content_ms));
             } else if self.writing.is_empty() {
                 match step.read_side(&self.ranges(), PARTS_MAX) {
                     Ok(ranges) => self.add_read(home, ranges),
@@ -483,7 +476,7 @@ impl Coordinate for UploadOp {
         let me = step.state.me();
         let asked: Vec<NodeId> = self.tally.with(Vote::Asked).filter(|home| *home != me).collect();
         for home in asked {
-            step.send(home, self.message_for_others(), self.about());
+            step.send(home, self.message_for_others(), About::as_of(self.content_ms));
         }
         self.judge(step)
     }

@@ -9,10 +9,9 @@ use super::state::{ChunkWaiter, Step};
 use crate::content::{BodyForm, Manifest, ManifestPart};
 use crate::coordinate::sweep::Met;
 use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld};
-use crate::ids::{ChunkId, Dot, NodeId, ObjectKey, PartId, Partition, Tick, UploadId};
+use crate::ids::{ChunkId, NodeId, ObjectKey, PartId, Partition, Tick, UploadId};
 use crate::message::{Message, OpId, Refusal};
 use crate::place::{Place, after_prefix, chunk_position, partition_of};
-use crate::planted::Planted;
 use crate::record::Record;
 use crate::request::UploadState;
 use crate::storage::{Batch, ReadError, Space, Storage, Visit, WriteSeq};
@@ -114,26 +113,11 @@ impl DeadIndex {
     }
 }
 
-fn key_of_version(place: &Place, dot: Dot) -> Vec<u8> {
-    let body_key = place.body_key(dot);
-    let row_bytes = place.row_key().len();
-    let mut key = body_key[..row_bytes].to_vec();
-    key.push(LEFT_BY_VERSION);
-    key.extend_from_slice(&body_key[row_bytes..]);
-    key
-}
-
-fn key_of_upload(place: &Place, upload: UploadId) -> Vec<u8> {
+/// The key of a dead body: beside the record of its key, by what left it.
+fn dead_key(place: &Place, left_by: u8, what: &[u8]) -> Vec<u8> {
     let mut key = place.row_key();
-    key.push(LEFT_BY_UPLOAD);
-    key.extend_from_slice(&upload.0.to_be_bytes());
-    key
-}
-
-fn key_of_part(place: &Place, part: PartId) -> Vec<u8> {
-    let mut key = place.row_key();
-    key.push(ABANDONED);
-    key.extend_from_slice(&part.0.to_be_bytes());
+    key.push(left_by);
+    key.extend_from_slice(what);
     key
 }
 
@@ -157,7 +141,7 @@ impl Step<'_> {
                     parts: alloc::vec![part],
                 },
             };
-            let key = key_of_part(&place, id);
+            let key = dead_key(&place, ABANDONED, &id.0.to_be_bytes());
             self.drop_smaller(&key, &body);
             self.put_dead(key, &body, &mut batch);
         }
@@ -183,7 +167,9 @@ impl Step<'_> {
             let Some(manifest) = row.ok().flatten() else { continue };
             let row = dead_row(self.now.wall_ms, &manifest);
             if let Ok(body) = decode_dead(&row) {
-                self.put_dead(key_of_version(place, version.dot), &body, batch);
+                let body_key = place.body_key(version.dot);
+                let dot = &body_key[place.row_key().len()..];
+                self.put_dead(dead_key(place, LEFT_BY_VERSION, dot), &body, batch);
             }
         }
     }
@@ -215,7 +201,8 @@ impl Step<'_> {
                 since_ms: self.now.wall_ms,
                 manifest: Manifest { parts },
             };
-            self.put_dead(key_of_upload(place, upload), &body, batch);
+            let key = dead_key(place, LEFT_BY_UPLOAD, &upload.0.to_be_bytes());
+            self.put_dead(key, &body, batch);
         }
         Ok(())
     }
@@ -435,10 +422,5 @@ impl Step<'_> {
         }
         let token = self.chunk_token(waiter);
         self.storage.remove_chunks(token, chunks);
-    }
-
-    /// Whether this node may skip asking the others (the planted fault of rule D10).
-    pub(crate) fn trusts_itself(&self) -> bool {
-        self.state.is_planted(Planted::DeadUnasked)
     }
 }

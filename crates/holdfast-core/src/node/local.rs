@@ -287,13 +287,9 @@ impl Content {
         }
     }
 
-    /// Unix milliseconds after which no version with this body may be committed any more (rule D10); `None` for a body that
-    /// travels with its record.
-    pub(crate) const fn commit_deadline_ms(&self) -> Option<u64> {
-        match self.body {
-            BodyForm::Manifest { commit_deadline_ms, .. } => Some(commit_deadline_ms),
-            BodyForm::Empty | BodyForm::Inline { .. } => None,
-        }
+    /// Whether no version with this body may be committed any more (rule D10).
+    pub(crate) const fn is_past_commit(&self, now_ms: u64) -> bool {
+        matches!(self.body, BodyForm::Manifest { commit_deadline_ms, .. } if commit_deadline_ms < now_ms)
     }
 
     /// Whether these bytes are this version's body row.

@@ -314,14 +314,9 @@ impl Turn<'_> {
         }
     }
 
-    /// Rule G2: what carries records dies, or one that everybody had forgotten could come back with it. Clocks may differ by
-    /// another life before that costs anything.
+    /// Rule G2: what carries records dies, or one that everybody had forgotten could come back with it.
     fn is_dead(&self, envelope: &Envelope) -> bool {
-        let dies_ms = envelope
-            .header
-            .content_ms
-            .saturating_add(2 * self.step.state.config.message_life_ms);
-        envelope.message.carries_records() && dies_ms < self.step.now.wall_ms
+        envelope.message.carries_records() && self.step.is_outlived(envelope.header.content_ms)
     }
 
     fn synced(&mut self, seq: WriteSeq) {

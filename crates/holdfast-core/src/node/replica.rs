@@ -232,11 +232,8 @@ impl Step<'_> {
 
     /// Rule D10: no version may be committed after the commit deadline of its body.
     fn refuse_late_commit(&self, copy: &Copy) -> Result<(), Refusal> {
-        let deadline_ms = copy
-            .record
-            .newest()
-            .and_then(|version| version.content.commit_deadline_ms());
-        if deadline_ms.is_some_and(|deadline_ms| deadline_ms < self.now.wall_ms) {
+        let newest = copy.record.newest();
+        if newest.is_some_and(|version| version.content.is_past_commit(self.now.wall_ms)) {
             Err(Refusal::CommitDeadlinePassed)
         } else {
             Ok(())

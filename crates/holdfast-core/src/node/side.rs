@@ -82,9 +82,7 @@ impl Step<'_> {
 
     /// Whether nobody can complete an upload any more, whatever clock says so: every home refuses a commit after the deadline.
     pub(crate) const fn has_expired(&self, upload: &UploadInfo) -> bool {
-        let clocks_ms = 2 * self.state.config.message_life_ms;
-        matches!(upload.state, UploadState::Open)
-            && upload.commit_deadline_ms.saturating_add(clocks_ms) < self.now.wall_ms
+        matches!(upload.state, UploadState::Open) && self.is_outlived(upload.commit_deadline_ms)
     }
 
     /// Uploads on this disk whose deadline has passed, from a key on, and where to go on, if that was not all.

@@ -222,6 +222,12 @@ impl Step<'_> {
         self.effects.push(Effect::Send(to, envelope));
     }
 
+    /// Whether a time, by whichever member's clock, lies two message lives back by this one's: one for the message, and one by
+    /// which clocks may differ (rule G2).
+    pub(crate) const fn is_outlived(&self, unix_ms: u64) -> bool {
+        unix_ms.saturating_add(2 * self.state.config.message_life_ms) < self.now.wall_ms
+    }
+
     /// Tells whoever keeps a record of what happens.
     pub(crate) fn tell(&mut self, event: ClusterEvent) {
         self.effects.push(Effect::Event(event));
@@ -306,4 +312,14 @@ pub(crate) struct About {
     pub(crate) deadline_ms: u32,
     /// When the records in it were read, in Unix milliseconds; now, if not said (rule G2).
     pub(crate) content_ms: Option<u64>,
+}
+
+impl About {
+    /// About nothing but when its records were read.
+    pub(crate) fn as_of(content_ms: u64) -> Self {
+        Self {
+            content_ms: Some(content_ms),
+            ..Self::default()
+        }
+    }
 }

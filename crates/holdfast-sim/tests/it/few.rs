@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use holdfast_core::ids::{ActorId, ClusterId, NodeId, RequestId};
+use holdfast_core::bucket::Settings;
+use holdfast_core::ids::{ActorId, BucketId, ClusterId, NodeId, ObjectKey, RequestId};
 use holdfast_core::layout::{Layout, Member};
 use holdfast_core::message::Message;
 use holdfast_core::node::{ClientToken, Config, DEAD_WAIT_MS, Effect, Input, MESSAGE_LIFE_MS, Node};
@@ -13,6 +14,27 @@ use holdfast_store::MemoryStore;
 use holdfast_store::memory::Event;
 
 pub(crate) const PARTITION_BITS: u8 = 4;
+
+/// A bucket of three homes that takes stand-ins, with as many synced copies wanted as said.
+pub(crate) const fn settings(w: u8) -> Settings {
+    Settings {
+        id: BucketId(5),
+        version: 1,
+        shards: 1,
+        n: 3,
+        r: 2,
+        w,
+        sloppy: true,
+    }
+}
+
+/// A key in that bucket.
+pub(crate) fn key(name: &str) -> ObjectKey {
+    ObjectKey {
+        bucket: BucketId(5),
+        key: name.to_owned(),
+    }
+}
 
 /// Nodes 1 to n at places 0 to n − 1. Messages between them arrive at once and in order; time passes only when told.
 pub(crate) struct Few {

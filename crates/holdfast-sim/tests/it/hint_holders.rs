@@ -3,36 +3,15 @@
 //! By hand, because it takes a node that reaches both the homes and the stand-in while these do not reach each other.
 
 use bytes::Bytes;
-use holdfast_core::bucket::Settings;
 use holdfast_core::content::StoredBody;
-use holdfast_core::ids::{BucketId, ObjectKey};
 use holdfast_core::place::Place;
 use holdfast_core::request::{Answer, Get, Got, List, PageEntry, Put, PutValue, Request, WantedBodies};
 
-use crate::few::{Few, PARTITION_BITS, node_at};
-
-fn settings() -> Settings {
-    Settings {
-        id: BucketId(5),
-        version: 1,
-        shards: 1,
-        n: 3,
-        r: 2,
-        w: 1,
-        sloppy: true,
-    }
-}
-
-fn key(name: &str) -> ObjectKey {
-    ObjectKey {
-        bucket: BucketId(5),
-        key: name.to_owned(),
-    }
-}
+use crate::few::{Few, PARTITION_BITS, key, node_at, settings};
 
 fn put(name: &str) -> Request {
     Request::Put(Put {
-        settings: settings(),
+        settings: settings(1),
         key: key(name),
         context: None,
         value: PutValue::Object {
@@ -47,7 +26,7 @@ fn put(name: &str) -> Request {
 
 fn get(few: &mut Few, at: usize, name: &str) -> Got {
     let get = Get {
-        settings: settings(),
+        settings: settings(1),
         key: key(name),
         r: None,
         bodies: WantedBodies::Newest,
@@ -60,7 +39,7 @@ fn get(few: &mut Few, at: usize, name: &str) -> Got {
 
 fn listed(few: &mut Few, at: usize) -> Vec<String> {
     let list = List {
-        settings: settings(),
+        settings: settings(1),
         prefix: String::new(),
         delimiter: String::new(),
         after: String::new(),
@@ -78,7 +57,7 @@ fn listed(few: &mut Few, at: usize) -> Vec<String> {
 /// Five nodes, of which the first three named are the homes, and a key that one of the others took alone.
 fn with_a_hint() -> (Few, [usize; 5]) {
     let mut few = Few::new(5);
-    let place = Place::of_object(&settings(), &key("k"), PARTITION_BITS);
+    let place = Place::of_object(&settings(1), &key("k"), PARTITION_BITS);
     let ranked: Vec<usize> = few
         .layout
         .preference_list(place.partition)

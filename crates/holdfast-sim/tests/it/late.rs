@@ -4,34 +4,16 @@
 //! brought it to them, and what it had replaced was dead.
 
 use bytes::Bytes;
-use holdfast_core::bucket::Settings;
 use holdfast_core::content::{Manifest, ManifestPart, StoredBody};
-use holdfast_core::ids::{BucketId, ObjectKey, PartId};
+use holdfast_core::ids::PartId;
 use holdfast_core::request::{Answer, Get, Put, PutValue, Request, StateChange, WantedBodies, WriteError, WriteFault};
 
-use crate::few::Few;
-
-const SETTINGS: Settings = Settings {
-    id: BucketId(5),
-    version: 1,
-    shards: 1,
-    n: 3,
-    r: 2,
-    w: 1,
-    sloppy: true,
-};
-
-fn key() -> ObjectKey {
-    ObjectKey {
-        bucket: BucketId(5),
-        key: "k".to_owned(),
-    }
-}
+use crate::few::{Few, key, settings};
 
 fn put(body: StoredBody) -> Request {
     Request::Put(Put {
-        settings: SETTINGS,
-        key: key(),
+        settings: settings(1),
+        key: key("k"),
         context: None,
         value: PutValue::Object {
             etag: "e".to_owned(),
@@ -72,8 +54,8 @@ fn a_body_after_its_deadline_replaces_nothing() {
     few.settle();
     for at in 0..3 {
         let get = Get {
-            settings: SETTINGS,
-            key: key(),
+            settings: settings(1),
+            key: key("k"),
             r: Some(3),
             bodies: WantedBodies::Newest,
         };

@@ -2,14 +2,13 @@
 //! each other for ever. Here by hand: the simulator's disks do not rot.
 
 use bytes::Bytes;
-use holdfast_core::bucket::Settings;
-use holdfast_core::ids::{BucketId, ChunkId, ObjectKey, PartId};
+use holdfast_core::ids::{ChunkId, PartId};
 use holdfast_core::place::{chunk_position, partition_of};
 use holdfast_core::request::{Answer, ReadChunk, ReadFault, Request, WriteChunk};
 use holdfast_core::storage::{ChunkToken, Storage};
 use holdfast_store::memory::Event;
 
-use crate::few::{Few, PARTITION_BITS};
+use crate::few::{Few, PARTITION_BITS, key, settings};
 
 const BODY: &[u8] = b"what was written, and must be read";
 
@@ -27,7 +26,7 @@ impl Three {
         self.ask(
             at,
             Request::ReadChunk(ReadChunk {
-                settings: settings(),
+                settings: settings(2),
                 id: chunk(),
                 from: 5,
                 length: 3,
@@ -50,18 +49,6 @@ impl Three {
     }
 }
 
-fn settings() -> Settings {
-    Settings {
-        id: BucketId(5),
-        version: 1,
-        shards: 1,
-        n: 3,
-        r: 2,
-        w: 2,
-        sloppy: true,
-    }
-}
-
 fn chunk() -> ChunkId {
     ChunkId {
         part: PartId(77),
@@ -76,11 +63,8 @@ fn partition() -> holdfast_core::ids::Partition {
 fn with_a_chunk() -> Three {
     let mut three = Three(Few::new(3));
     let write = WriteChunk {
-        settings: settings(),
-        owner: ObjectKey {
-            bucket: BucketId(5),
-            key: "k".to_owned(),
-        },
+        settings: settings(2),
+        owner: key("k"),
         id: chunk(),
         commit_deadline_ms: 1_800_000_000_000,
         body: Bytes::from_static(BODY),

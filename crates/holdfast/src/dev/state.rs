@@ -116,8 +116,8 @@ impl State {
 fn config_line(key: &str, value: &str) -> Option<String> {
     let line = format!("{key} = {value}");
     let text = format!("{key} = {}", toml::Value::String(value.to_owned()));
-    let lines = [line, text].into_iter();
-    lines.into_iter().find(|line| toml::from_str::<Settings>(line).is_ok())
+    let mut lines = [line, text].into_iter();
+    lines.find(|line| toml::from_str::<Settings>(line).is_ok())
 }
 
 const ALPHANUMERIC: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
