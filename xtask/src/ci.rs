@@ -4,7 +4,7 @@
 
 use crate::process::{self, cargo};
 use crate::step::{self, Failure, Outcome, Step};
-use crate::{clients, setup, sim, tidy};
+use crate::{clients, faults, setup, sim, tidy};
 
 const STEPS: &[Step] = &[
     Step {
@@ -46,6 +46,11 @@ const STEPS: &[Step] = &[
         name: "clients",
         proves: "real clients against three real nodes",
         run: clients::run_all,
+    },
+    Step {
+        name: "faults",
+        proves: "five real nodes keep every promise under real faults",
+        run: faults::smoke,
     },
 ];
 
@@ -122,7 +127,7 @@ mod tests {
         assert_eq!(names("").unwrap().len(), STEPS.len());
         assert_eq!(names("--only tidy").unwrap(), ["tidy"]);
         assert_eq!(names("--only fmt --only tidy").unwrap(), ["fmt", "tidy"]);
-        assert_eq!(names("--from planted").unwrap(), ["planted", "clients"]);
+        assert_eq!(names("--from planted").unwrap(), ["planted", "clients", "faults"]);
         assert!(names("--only nonsense").unwrap_err().to_string().contains("clippy"));
     }
 }

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci`, `tidy`, `sim`, `clients`, `bench`, `setup`.
+//! The project's own commands: `cargo xtask ci`, `tidy`, `sim`, `clients`, `faults`, `bench`, `setup`.
 //!
 //! Why a program and not shell scripts: it runs wherever the project builds, its rules are tested like other
 //! code, and a checkout on a laptop runs exactly what the build server runs. It uses the standard library only, so
@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod clients;
 mod cluster;
+mod faults;
 mod json;
 mod process;
 mod setup;
@@ -27,6 +28,8 @@ usage: cargo xtask COMMAND
   tidy                                      the house rules that no compiler checks
   sim --seeds N [--from S]                  the simulator (also --seed S --trace, --planted)
   clients [--only NAME]... [--binary FILE]  real S3 clients against a real three-node cluster
+  faults [--minutes M] [--seed S] [--smoke] [--scenario NAME] [--binary FILE]
+                                            five real nodes on five hosts under faults; needs Linux and root
   bench [--endpoint URL]... [--json FILE] [--quick] [--binary FILE]
                                             the load generator and the tables of bench/README.md
 ";
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "sim" => sim::run(rest),
         "clients" => clients::run(rest),
+        "faults" => faults::run(rest),
         "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
@@ -57,7 +61,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("\nxtask: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit_status())
         }
     }
 }

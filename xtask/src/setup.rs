@@ -41,6 +41,27 @@ const TOOLS: &[Tool] = &[
         probe: &["version"],
         package: "restic",
     },
+    // What hosts of their own are made of, for `faults`.
+    Tool {
+        program: "ip",
+        probe: &["-V"],
+        package: "iproute2",
+    },
+    Tool {
+        program: "nft",
+        probe: &["--version"],
+        package: "nftables",
+    },
+    Tool {
+        program: "mkfs.ext4",
+        probe: &["-V"],
+        package: "e2fsprogs",
+    },
+    Tool {
+        program: "faketime",
+        probe: &["--version"],
+        package: "faketime",
+    },
 ];
 
 pub fn run() -> Outcome {
@@ -73,7 +94,8 @@ fn components() -> Outcome {
     Ok(())
 }
 
-fn packages() -> Outcome {
+/// What comes from the distribution.
+pub fn packages() -> Outcome {
     let missing: Vec<&str> = TOOLS
         .iter()
         .filter(|tool| !answers(tool.program, tool.probe))
@@ -116,11 +138,14 @@ fn packages() -> Outcome {
 
 /// How apt-get is called with the rights it needs, if at all.
 fn privileged() -> Option<&'static [&'static str]> {
-    let is_root = process::output(command("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0");
-    if is_root {
+    if is_root() {
         return Some(&["apt-get"]);
     }
     answers("sudo", &["-n", "true"]).then_some(&["sudo", "-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
+}
+
+pub fn is_root() -> bool {
+    process::output(command("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0")
 }
 
 fn python_clients() -> Outcome {

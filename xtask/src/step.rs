@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 pub struct Failure {
     what: String,
     remedy: String,
+    exit_status: u8,
 }
 
 pub type Outcome<T = ()> = Result<T, Failure>;
@@ -20,7 +21,18 @@ impl Failure {
         Self {
             what: what.into(),
             remedy: remedy.into(),
+            exit_status: 1,
         }
+    }
+
+    /// For a failure that callers tell from others: it ends xtask with a status of its own.
+    pub fn with_exit_status(mut self, status: u8) -> Self {
+        self.exit_status = status;
+        self
+    }
+
+    pub fn exit_status(&self) -> u8 {
+        self.exit_status
     }
 
     /// For use with `map_err` where the error itself tells the whole story.

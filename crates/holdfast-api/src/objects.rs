@@ -20,6 +20,7 @@ use holdfast_core::ids::{BucketId, NodeId, RequestId, UploadId};
 use holdfast_core::request::{
     Count, Got, Location, Page, PutOutcome, PutValue, ReadFault, UploadInfo, UploadPart, WantedBodies, WriteError,
 };
+use holdfast_core::scrub::Checked;
 
 /// A bucket as of now, shared by all requests that use it.
 pub type BucketRef = Arc<Bucket>;
@@ -271,6 +272,8 @@ pub struct ClusterView {
     pub unsafe_no_sync: bool,
     /// Bodies of overwritten and deleted objects that wait to be forgotten, on this node's account.
     pub forgetting: Forgetting,
+    /// How the disk of the node answering is looked after.
+    pub checked: Checked,
 }
 
 /// One member as another sees it.

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use crate::content::Manifest;
 use crate::ids::{NodeId, PartId, Partition};
+use crate::message::Digest;
 use crate::place::Place;
 
 /// A row of [`crate::storage::Space::Dead`]: a body that a version, or a closed upload, left behind on this home.
@@ -37,8 +38,12 @@ pub enum Collect {
     Named(Vec<(Place, PartId)>),
     /// Do you hold hints of these partitions?
     Hints(Vec<Partition>),
+    /// Are these your records, exactly, and nothing but deletions?
+    Tombstones(Vec<(Place, Digest)>),
     /// Remove these chunks.
     Remove(Vec<ChunkRange>),
+    /// Remove these records, those that are still exactly so.
+    Erase(Vec<(Place, Digest)>),
     /// These rows of [`crate::storage::Space::Dead`] are done with.
     Forget(Vec<Vec<u8>>),
 }
@@ -50,6 +55,8 @@ pub enum Collected {
     Named(Vec<PartId>),
     /// What it holds of hints.
     Hints(HintsHeld),
+    /// The records that are not so here, by their places in the question.
+    Otherwise(Vec<u32>),
     /// Done.
     Done,
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::context::Context;
 use crate::dead::{Collect, Collected};
+use crate::fingerprint::Fingerprint;
 use crate::ids::{BucketId, ChunkId, ClusterId, Dot, NodeId, Partition, RequestId};
 use crate::place::Place;
 use crate::record::Record;
@@ -207,7 +208,7 @@ pub enum Message {
         /// The sum, or why not.
         result: Result<Count, Refusal>,
     },
-    /// Is your range equal to mine? (comparison on reconnect)
+    /// Is your range equal to mine? (rule A1)
     Compare {
         /// Of the asker.
         op: OpId,
@@ -217,15 +218,27 @@ pub enum Message {
         from: Vec<u8>,
         /// Last key, exclusive; empty for the end of the space.
         to: Vec<u8>,
-        /// Sum (XOR) of the digests of the asker's rows in the range that both nodes should hold.
-        sum: Digest,
+        /// Of the asker's rows in the range that both nodes should hold.
+        fingerprint: Fingerprint,
     },
     /// It is, or what I have there.
     CompareReply {
         /// Of the asker.
         op: OpId,
-        /// `None` when equal.
-        result: Result<Option<RangeRows>, Refusal>,
+        /// What was found, or why nothing was.
+        result: Result<Comparison, Refusal>,
+    },
+    /// Do you still wait for me to do what you handed over? (rule D7)
+    Claim {
+        /// Of the node to which it was handed.
+        op: OpId,
+        /// Under which it was handed over.
+        forward: OpId,
+    },
+    /// I do, and will for a while. Who does not, says nothing.
+    ClaimReply {
+        /// Of the node to which it was handed.
+        op: OpId,
     },
     /// A collector of dead bodies asks (rule D10).
     Collect {
@@ -332,6 +345,8 @@ pub enum Refusal {
     Malformed,
     /// Too much is in flight.
     Overloaded,
+    /// Its disk has not been read through since it started (rule A2).
+    NotReadYet,
 }
 
 /// How index shards are to be walked (rule Q4).
@@ -427,6 +442,18 @@ pub enum Compared {
     Rows(Space),
     /// Chunks; keys are `[partition][part id][index]`, big endian.
     Chunks,
+}
+
+/// What comparing a range found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Comparison {
+    /// No difference.
+    Equal,
+    /// Few rows, or many that the asker lacks: here they are.
+    Rows(RangeRows),
+    /// The range in pieces, in order: where each ends, exclusive, and its fingerprint. The first begins where the range
+    /// does, and the last ends where it does.
+    Pieces(Vec<(Vec<u8>, Fingerprint)>),
 }
 
 /// What the other side of a comparison holds.

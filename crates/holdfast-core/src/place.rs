@@ -28,7 +28,9 @@ pub struct Place {
 }
 
 /// Length of `[partition][bucket][shard]` before the key, in bytes.
-pub(crate) const SHARD_PREFIX_BYTES: usize = 2 + 8 + 2;
+pub(crate) const SHARD_PREFIX_BYTES: usize = BUCKET_PREFIX_BYTES + 2;
+/// Length of `[partition][bucket]`.
+pub(crate) const BUCKET_PREFIX_BYTES: usize = 2 + 8;
 
 impl Place {
     /// The place of a key in a bucket of these settings, on a ring of 2^`partition_bits` partitions.
@@ -111,6 +113,13 @@ impl Place {
             rest,
         ))
     }
+}
+
+/// The partition and bucket that a row's key begins with.
+pub(crate) fn bucket_of_row(row: &[u8]) -> Option<(Partition, BucketId)> {
+    let partition = Partition(u16::from_be_bytes(row.get(..2)?.try_into().ok()?));
+    let bucket = BucketId(u64::from_be_bytes(row.get(2..BUCKET_PREFIX_BYTES)?.try_into().ok()?));
+    Some((partition, bucket))
 }
 
 /// Which index shard holds a key.

@@ -15,6 +15,8 @@ pub enum Planted {
     DotsWithoutContexts,
     /// D7: a retry is taken for a new write.
     RequestIdIgnored,
+    /// D7: a home does a write that was handed to it without asking whether somebody still waits for it.
+    ClaimLeftOut,
     /// H3: a home is struck off by a confirmation of what the hint was, not of what it is.
     HintStruckOffUnseen,
     /// Q1: a stand-in and the home it stands for both count.
@@ -25,6 +27,10 @@ pub enum Planted {
     GateLeftOut,
     /// D10: bodies that never became a version are not looked for.
     AbandonedKept,
+    /// A2: what is written while a disk is read through for the first time is not counted.
+    WrittenWhileReadUncounted,
+    /// A1: the digest that homes compare leaves out all versions but the newest.
+    DigestOmitsSiblings,
     /// F2: a node does not answer what others say of it.
     RefutationLeftOut,
     /// F3: a death is believed because somebody claims it.
@@ -33,17 +39,20 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
         Self::DotsWithoutContexts,
         Self::RequestIdIgnored,
+        Self::ClaimLeftOut,
         Self::HintStruckOffUnseen,
         Self::StandInCountsBesideHome,
         Self::DeadUnasked,
         Self::GateLeftOut,
         Self::AbandonedKept,
+        Self::WrittenWhileReadUncounted,
+        Self::DigestOmitsSiblings,
         Self::RefutationLeftOut,
         Self::HearsayBelieved,
     ];

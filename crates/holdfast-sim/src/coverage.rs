@@ -36,6 +36,8 @@ pub enum Reached {
     RepairSent,
     /// A comparison of two nodes found differences.
     ComparisonDiffered,
+    /// A range that differed was cut into pieces.
+    ComparisonInPieces,
     /// A comparison found two nodes equal.
     ComparisonEqual,
     /// A listing's reply was cut short.
@@ -69,6 +71,8 @@ pub enum Reached {
     MessagesDoubled,
     /// Messages delivered more than a second late.
     MessagesLate,
+    /// A message waited for a cut to end.
+    MessagesHeld,
     /// Processes killed.
     Kills,
     /// Power cuts.
@@ -99,6 +103,8 @@ pub enum Reached {
     GatesHeld,
     /// Dead bodies went through the gate.
     GatesOpened,
+    /// A home forgot a record of deletions.
+    TombstonesForgotten,
     /// A message was encoded and decoded.
     WireRoundTrips,
     /// Ends of a run compared copy by copy.
@@ -119,7 +125,7 @@ pub enum Reached {
 
 impl Reached {
     /// Everything that is counted.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 57] = [
         Self::Operations,
         Self::Retries,
         Self::Faults,
@@ -135,6 +141,7 @@ impl Reached {
         Self::ForwardRetried,
         Self::RepairSent,
         Self::ComparisonDiffered,
+        Self::ComparisonInPieces,
         Self::ComparisonEqual,
         Self::ListReplyCut,
         Self::PageContinued,
@@ -151,6 +158,7 @@ impl Reached {
         Self::MessagesLost,
         Self::MessagesDoubled,
         Self::MessagesLate,
+        Self::MessagesHeld,
         Self::Kills,
         Self::PowerCuts,
         Self::BatchesLost,
@@ -166,6 +174,7 @@ impl Reached {
         Self::ChunksForgotten,
         Self::GatesHeld,
         Self::GatesOpened,
+        Self::TombstonesForgotten,
         Self::WireRoundTrips,
         Self::CopiesCompared,
         Self::Datagrams,

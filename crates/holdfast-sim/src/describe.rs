@@ -52,6 +52,8 @@ pub fn kind(message: &Message) -> u64 {
         Message::CompareReply { op, .. } => (20, *op),
         Message::Collect { op, .. } => (21, *op),
         Message::CollectReply { op, .. } => (22, *op),
+        Message::Claim { op, .. } => (23, *op),
+        Message::ClaimReply { op } => (24, *op),
     };
     op.0 << 5 | tag
 }

@@ -154,6 +154,8 @@ pub struct Plan {
     pub kernel_unknown: bool,
     /// Message life of rule G2, in milliseconds. Where it is short, dead bodies are forgotten within the run.
     pub message_life_ms: u64,
+    /// Whether messages sent over a link that is cut arrive when it works again, as they may over TCP; else they are lost.
+    pub holds: bool,
 }
 
 impl Plan {
@@ -197,6 +199,7 @@ impl Plan {
             sync_us: rng.spread(100, 30_000),
             clock_offset_ms: *rng.pick(&[0, 60, 3_000, 3_000]),
             kernel_unknown: rng.per_mille(150),
+            holds: Rng::new(seed, Stream::Holding).per_mille(500),
             message_life_ms: if Rng::new(seed, Stream::Forgetting).per_mille(500) {
                 SHORT_LIFE_MS
             } else {

@@ -26,6 +26,8 @@ pub enum Stream {
     Gossip = 5,
     /// Whether the cluster forgets within the run.
     Forgetting = 6,
+    /// Whether connections hold what they cannot deliver.
+    Holding = 7,
 }
 
 impl Rng {

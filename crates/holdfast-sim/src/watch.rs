@@ -1,16 +1,16 @@
 //! The one who watches: sees every step of every node and every answer to every client, and asks the checkers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_core::context::Context;
-use holdfast_core::ids::{ActorId, Dot, RequestId};
+use holdfast_core::ids::{ActorId, Dot, NodeId, RequestId};
 use holdfast_core::message::{Envelope, Message};
 use holdfast_core::node::Input;
 use holdfast_core::request::Request;
 use holdfast_core::storage::Space;
 use holdfast_core::wire::record::decode_row;
 
-use crate::checkers::{Promise, Violation, contexts, dots, lives, retries};
+use crate::checkers::{Promise, Violation, contexts, dots, forgotten, lives, retries};
 use crate::coverage::{Coverage, Reached};
 use crate::trace::Trace;
 use crate::truth::{KeyIx, NodeIx, Truth, WriteIx};
@@ -63,6 +63,8 @@ pub struct Watch {
     pub violations: Vec<Violation>,
     /// Hand-overs of writes that were seen, to tell the second from the first.
     pub forwards: BTreeSet<(usize, RequestId)>,
+    /// When each node was last told that it cannot reach some other.
+    pub told_down_us: BTreeMap<NodeId, u64>,
 }
 
 impl Watch {
@@ -75,6 +77,7 @@ impl Watch {
             trace,
             violations: Vec::new(),
             forwards: BTreeSet::new(),
+            told_down_us: BTreeMap::new(),
         }
     }
 
@@ -107,6 +110,13 @@ impl Watch {
         if change.space == Space::Hints && change.after.is_none() {
             // All homes it was owed to have confirmed it.
             self.coverage.reach(Reached::HintsSettled);
+            return self.truth.copies[node.0].written(change.seq, key, Context::new());
+        }
+        if let (None, Some((_, before))) = (&change.after, &before)
+            && before.is_tombstone()
+        {
+            self.coverage.reach(Reached::TombstonesForgotten);
+            self.truth.forget(key, before);
             return self.truth.copies[node.0].written(change.seq, key, Context::new());
         }
         let Some(Ok((local, after))) = change.after.as_ref().map(decode_row) else {
@@ -160,6 +170,8 @@ impl Watch {
                 )
             });
         }
+        let found = forgotten::check_copy(&self.truth, key, before.as_ref(), &after);
+        self.judge(now_us, Promise::ForgottenStays, found);
         let found = contexts::check_copy(&self.truth, key, &after);
         self.judge(now_us, Promise::HonestContexts, found);
         if after.sibling_count() > 1 {

@@ -25,6 +25,9 @@ pub struct Options {
     pub read_threads: usize,
     /// Quiet time after which what is still held in memory is written out and given back.
     pub idle_flush_after: Duration,
+    /// Called on the engine's own threads when the engine has come to rest, so that an allocator which keeps memory for each
+    /// thread can take theirs back.
+    pub on_rest: fn(),
     /// Reports journal and segments as synced without asking the disk for it: a power cut then loses what was
     /// acknowledged. A killed process still loses nothing. For comparisons with stores that do the same, never for data
     /// that matters.
@@ -48,6 +51,7 @@ impl Default for Options {
             read_queue_count_max: 4096,
             read_threads: 2,
             idle_flush_after: Duration::from_secs(5),
+            on_rest: || {},
             unsafe_no_sync: false,
             #[cfg(feature = "planted")]
             skip_sync: None,

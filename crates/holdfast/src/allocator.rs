@@ -45,8 +45,12 @@ pub fn rest() {
     }
 }
 
-#[expect(unsafe_code, reason = "the allocator's functions have no safe interface")]
-fn give_back() {
+/// This thread returns what it keeps for later.
+#[cfg_attr(
+    feature = "mimalloc",
+    expect(unsafe_code, reason = "the allocator's functions have no safe interface")
+)]
+pub fn give_back() {
     // SAFETY: takes no pointers, and may be called by any thread at any time.
     #[cfg(feature = "mimalloc")]
     unsafe {

@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["holdfast-core", "holdfast-store", "holdfast-node", "holdfast-api"],
     ),
     ("holdfast-bench", &[]),
+    ("holdfast-models", &[]),
 ];
 
 #[derive(Debug, PartialEq)]

@@ -287,6 +287,7 @@ impl Objects for MemoryObjects {
             // There is no disk at all.
             unsafe_no_sync: true,
             forgetting: Default::default(),
+            checked: Default::default(),
         }
     }
 

@@ -55,6 +55,19 @@ pub(super) async fn view(State(app): App) -> Json<Value> {
         "members": members,
         "down": names.nodes(&down),
         "unsafe_no_sync": view.unsafe_no_sync,
+        "checked": {
+            "read_through": view.checked.is_read,
+            "differences": view.checked.differences,
+            "fingerprints_wrong": view.checked.fingerprints_wrong,
+            "scrub": {
+                "running": view.checked.scrub.is_running,
+                "ended_ms": view.checked.scrub.ended_ms,
+                "records": view.checked.scrub.records,
+                "chunks": view.checked.scrub.chunks,
+                "bytes": view.checked.scrub.bytes,
+                "damaged": view.checked.scrub.damaged,
+            },
+        },
         "forgetting": {
             "bodies": view.forgetting.bodies,
             "bytes": view.forgetting.bytes,

@@ -37,6 +37,7 @@ pub(super) async fn metrics(State(app): App) -> Response {
     let view = app.objects.cluster();
     count_members(&view.members);
     count_forgetting(&view);
+    count_checked(&view);
     let mut answer = metrics_page().into_response();
     answer.headers_mut().insert(
         CONTENT_TYPE,
@@ -62,6 +63,16 @@ fn count_forgetting(view: &ClusterView) {
         let holds = forgetting.held.is_some_and(|(by, _)| by == member.id);
         metrics::gauge!("holdfast_gate_held", "member" => member.name.clone()).set(f64::from(u8::from(holds)));
     }
+}
+
+/// How this node's disk is looked after.
+fn count_checked(view: &ClusterView) {
+    let checked = view.checked;
+    metrics::gauge!("holdfast_differences_found").set(checked.differences as f64);
+    metrics::gauge!("holdfast_fingerprints_wrong").set(checked.fingerprints_wrong as f64);
+    metrics::gauge!("holdfast_scrub_running").set(f64::from(u8::from(checked.scrub.is_running)));
+    metrics::gauge!("holdfast_scrub_damaged").set(checked.scrub.damaged as f64);
+    metrics::gauge!("holdfast_scrub_ended_seconds").set(checked.scrub.ended_ms as f64 / 1_000.0);
 }
 
 /// How many members are in each state and what each is owed, as this node sees them. Asked when the page is read, so that a cluster that nobody

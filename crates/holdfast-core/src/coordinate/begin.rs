@@ -123,7 +123,7 @@ impl Step<'_> {
         if may_stand_in(&request) && !homes.iter().any(|home| self.state.is_up(*home)) {
             return Some(request);
         }
-        if matches!(origin, Origin::Forwarded(..)) {
+        if matches!(origin, Origin::Forwarded { .. }) {
             // Whoever forwarded believes in another layout; it will try somebody else.
             origin.answer(self, unchanged(nobody_home(self, homes)));
             return None;
@@ -161,7 +161,7 @@ impl Step<'_> {
         } = incoming;
         let place = self.state.place(&put.settings, &put.key);
         RepairOp::spawn(self, &place, put.settings.n);
-        if matches!(origin, Origin::Forwarded(..)) || !incoming.side.is_empty() {
+        if matches!(origin, Origin::Forwarded { .. }) || !incoming.side.is_empty() {
             return origin.answer(self, unchanged(WriteFault::Damaged));
         }
         let homes: Vec<NodeId> = self.state.layout().homes(place.partition, put.settings.n).collect();

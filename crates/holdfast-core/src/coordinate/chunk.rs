@@ -83,8 +83,7 @@ impl WriteChunkOp {
                 };
                 self.owed = owed;
             }
-            let token = step.chunk_token(ChunkWaiter::Own(self.id));
-            step.storage.write_chunk(token, self.header.clone(), self.body.clone());
+            step.write_own_chunk(ChunkWaiter::Own(self.id), self.header.clone(), self.body.clone());
         } else {
             let message = Message::WriteChunk {
                 op: self.id,
@@ -163,12 +162,17 @@ impl Coordinate for WriteChunkOp {
             }
         }
         self.ask_stand_ins(step, Vote::Down);
+        self.ask_stand_ins(step, Vote::No);
         self.judge(step)
     }
 
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
         if let Message::WriteChunkReply { result, .. } = message {
+            let is_full = matches!(result, Err(Refusal::DiskFull));
             self.note(from, result);
+            if is_full {
+                self.ask_stand_ins(step, Vote::No);
+            }
         }
         self.judge(step)
     }

@@ -15,7 +15,7 @@
 //! far off that its messages may live longer. Everything may be repeated, and is, after a crash.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::{Coordinate, Progress, RESEND_MS};
@@ -23,7 +23,7 @@ use crate::content::ManifestPart;
 use crate::dead::{ChunkRange, Collect, Collected, HeldWhy, HintsHeld};
 use crate::event::ClusterEvent;
 use crate::ids::{NodeId, PartId, Partition, Tick};
-use crate::message::{Message, OpId, Refusal};
+use crate::message::{Digest, Message, OpId, Refusal};
 use crate::node::dead::{CHUNKS_AT_ONCE, KeptBody};
 use crate::node::state::{About, ChunkWaiter, Step, Waiter};
 use crate::place::Place;
@@ -75,6 +75,15 @@ struct Candidate {
     key: Vec<u8>,
     place: Place,
     parts: Vec<ManifestPart>,
+    /// The digest of the record, when it is that which is to go: it says nothing but that the object was deleted.
+    tombstone: Option<Digest>,
+}
+
+impl Candidate {
+    /// Nothing is left to be forgotten: all of it is named, or the object lives again.
+    fn is_spared(&self) -> bool {
+        self.parts.is_empty() && self.tombstone.is_none()
+    }
 }
 
 /// A collection in flight.
@@ -133,6 +142,7 @@ impl CollectOp {
         };
         let due: Vec<_> = due.into_iter().filter(is_turn).collect();
         let due = due.into_iter().map(|(key, place, body)| Candidate {
+            tombstone: step.tombstone_digest(&key, &place),
             key,
             place,
             parts: body.manifest.parts,
@@ -140,7 +150,11 @@ impl CollectOp {
         self.candidates.extend(due);
         let is_all = next.is_none();
         step.state.dead.look_from = next.unwrap_or_default();
-        let parts: usize = self.candidates.iter().map(|candidate| candidate.parts.len()).sum();
+        let parts: usize = self
+            .candidates
+            .iter()
+            .map(|candidate| candidate.parts.len().max(1))
+            .sum();
         if !is_all && parts < PARTS_AT_ONCE {
             Progress::Until(step.now.after_ms(LOOK_MS))
         } else if self.candidates.is_empty() {
@@ -224,7 +238,8 @@ impl CollectOp {
                     return stop(step, node, why);
                 }
             }
-            (Collect::Remove(_) | Collect::Forget(_), Ok(Collected::Done)) => {}
+            (Collect::Tombstones(records), Ok(Collected::Otherwise(places))) => self.keep(&records, &places),
+            (Collect::Remove(_) | Collect::Erase(_) | Collect::Forget(_), Ok(Collected::Done)) => {}
             _ => return stop(step, node, HeldWhy::Failed),
         }
         self.ask(step)
@@ -238,6 +253,20 @@ impl CollectOp {
         for candidate in &mut self.candidates {
             candidate.parts.retain(|part| !named.contains(&part.id));
         }
+    }
+
+    /// Records that a home does not hold exactly so wait for another time: it has not heard of the deletion, or of more.
+    fn keep(&mut self, asked: &[(Place, Digest)], otherwise: &[u32]) {
+        if otherwise.is_empty() {
+            return;
+        }
+        let kept: BTreeSet<&Place> = otherwise
+            .iter()
+            .filter_map(|at| asked.get(*at as usize))
+            .map(|(place, _)| place)
+            .collect();
+        self.candidates
+            .retain(|candidate| candidate.tombstone.is_none() || !kept.contains(&candidate.place));
     }
 
     /// Bodies of partitions of which somebody holds hints wait for another time. An error when this member's word is no good.
@@ -326,7 +355,29 @@ impl CollectOp {
                 names.extend(candidate.parts.iter().map(|part| (candidate.place.clone(), part.id)));
             }
         }
-        batched(names, Collect::Named)
+        let mut asks = batched(names, Collect::Named);
+        asks.extend(self.of_tombstones(step, Collect::Tombstones));
+        asks
+    }
+
+    /// A question to every home of each record that is to go.
+    fn of_tombstones(
+        &self,
+        step: &Step<'_>,
+        ask: impl Fn(Vec<(Place, Digest)>) -> Collect,
+    ) -> VecDeque<(NodeId, Collect)> {
+        let mut records: BTreeMap<NodeId, Vec<(Place, Digest)>> = BTreeMap::new();
+        for candidate in &self.candidates {
+            let Some(digest) = candidate.tombstone else { continue };
+            for home in homes_of(step, &candidate.place) {
+                if step.state.is_planted(Planted::DeadUnasked) && home != step.state.me() {
+                    continue;
+                }
+                let records = records.entry(home).or_default();
+                records.push((candidate.place.clone(), digest));
+            }
+        }
+        batched(records, ask)
     }
 
     /// Every member may hold chunks: as a home, for one that was away, or because it once was a home.
@@ -354,16 +405,19 @@ impl CollectOp {
         let asks = batches
             .into_iter()
             .flat_map(|batch| all_members(step, &Collect::Remove(batch)));
-        asks.collect()
+        let mut asks: VecDeque<_> = asks.collect();
+        asks.extend(self.of_tombstones(step, Collect::Erase));
+        asks
     }
 
     fn bodies_to_forget(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
         let mut keys: BTreeMap<NodeId, Vec<Vec<u8>>> = BTreeMap::new();
-        for candidate in &self.candidates {
+        // What is said of a deleted record goes with it, home by home.
+        for candidate in self.candidates.iter().filter(|candidate| candidate.tombstone.is_none()) {
             let me = step.state.me();
             let mut homes = homes_of(step, &candidate.place);
-            if candidate.parts.is_empty() {
-                // All of it is named. Another home may have let go of it since, and noted that.
+            if candidate.is_spared() {
+                // All of it is named, or lives again. Another home may have let go of it since, and noted that.
                 homes.clear();
             }
             // What this node found by sweeping need not be of a key that it is a home of.
@@ -418,7 +472,7 @@ fn all_members(step: &Step<'_>, ask: &Collect) -> VecDeque<(NodeId, Collect)> {
 }
 
 /// As many questions for each node as its names need.
-fn batched<T: Clone>(names: BTreeMap<NodeId, Vec<T>>, ask: fn(Vec<T>) -> Collect) -> VecDeque<(NodeId, Collect)> {
+fn batched<T: Clone>(names: BTreeMap<NodeId, Vec<T>>, ask: impl Fn(Vec<T>) -> Collect) -> VecDeque<(NodeId, Collect)> {
     let mut asks = VecDeque::new();
     for (node, names) in names {
         asks.extend(names.chunks(NAMES_AT_ONCE).map(|some| (node, ask(some.to_vec()))));

@@ -1,10 +1,10 @@
-//! A full comparison with one member after messages can be sent to it again: what it missed while it was away, or while
-//! a connection was broken, it gets now.
+//! Anti-entropy (rule A1): one comparison with one member, of everything that both should hold. It begins after messages
+//! can be sent to a member again, and with one member after the other as long as a node runs.
 //!
-//! Goes through rows, uploads, parts and chunks range by range; equal ranges cost a digest. Rows that differ are repaired
-//! (both ways, by merging); uploads, parts and chunks that only this node has are pushed, since the member compares too
-//! and pushes what only it has. Paced: one question in flight, a bounded number of repairs, one chunk at a time.
-//! Weak spot: it reads every row of both nodes. Incremental hash trees will replace that (rule A1).
+//! Ranges of equal fingerprint cost one question. One that differs is asked about in ever smaller pieces, until its rows are
+//! listed. Rows that differ are repaired (both ways, by merging); uploads, parts and chunks that only this node has are
+//! pushed, since the member compares too and pushes what only it has. Paced: one question in flight, a bounded number of
+//! repairs, one chunk at a time.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -14,21 +14,30 @@ use bytes::Bytes;
 use super::push_chunk::PushChunk;
 use super::repair::RepairOp;
 use super::{Coordinate, Progress, RESEND_MS};
+use crate::fingerprint::{Fingerprint, KeyRange};
 use crate::ids::{ChunkId, NodeId, Partition};
-use crate::message::{Compared, Digest, Message, OpId, RangeRows, SideRow};
-use crate::node::ranges::{parse_chunk_key, sum_of};
+use crate::message::{Compared, Comparison, Digest, Message, OpId, RangeRows, Refusal, SideRow};
+use crate::node::ranges::{in_groups, parse_chunk_key};
 use crate::node::state::{About, Step};
 use crate::place::Place;
 use crate::storage::{ReadError, Space};
 
-/// Rows compared by one question.
-const ROWS_PER_QUESTION: usize = 1_000;
 /// Repairs in flight at most; beyond it the comparison waits.
 const REPAIRS_MAX: usize = 64;
 /// How long it waits for repairs to end before it looks again, in milliseconds.
 const REPAIR_WAIT_MS: u64 = 20;
-/// A question unanswered so often ends the comparison; the next reconnect begins another.
+/// Between two ranges that are looked at without asking, in milliseconds: others want the node, too.
+const PAUSE_MS: u64 = 1;
+/// A node that has not read its disk yet is asked again after this long, in milliseconds.
+const NOT_READ_WAIT_MS: u64 = 500;
+/// A question unanswered so often ends the comparison; another begins before long.
 const ATTEMPTS_MAX: u32 = 20;
+/// Own rows listed in one step at most, unless they cannot be told apart otherwise: a member that lost its disk lacks all.
+const OWN_AT_ONCE: u64 = 4_096;
+/// Chunks asked about at once, in whole partitions: a member may have to read all their headers.
+const CHUNKS_PER_QUESTION: u64 = 4_096;
+/// Partitions whose chunks are asked about at once.
+const PARTITIONS_PER_QUESTION: u16 = 256;
 
 /// What is compared, in this order: an object's chunks come after the row that names them, since a reader asks along the
 /// whole preference list for a chunk, but cannot ask for a key it has not heard of.
@@ -51,9 +60,14 @@ pub(crate) struct CompareOp {
     id: OpId,
     peer: NodeId,
     stage: usize,
-    from: Vec<u8>,
-    to: Vec<u8>,
-    own: Vec<(Vec<u8>, Digest)>,
+    /// The next partition whose chunks have not been asked about.
+    partition: u16,
+    /// Ranges to be looked at, the next one last, and what the member has there, as far as it told.
+    todo: Vec<(KeyRange, Option<Fingerprint>)>,
+    /// What was asked last.
+    asked: (KeyRange, Fingerprint),
+    /// Nobody has answered yet.
+    is_asking: bool,
     tasks: VecDeque<Task>,
     /// The chunk being pushed.
     pushing: Option<PushChunk>,
@@ -61,94 +75,192 @@ pub(crate) struct CompareOp {
 }
 
 impl CompareOp {
-    pub(crate) fn new(step: &mut Step<'_>, peer: NodeId) -> Box<Self> {
-        Box::new(Self {
+    /// Begins, unless a comparison with this member is under way.
+    pub(crate) fn spawn(step: &mut Step<'_>, peer: NodeId) {
+        if !step.state.comparing.insert(peer) {
+            return;
+        }
+        let op = Self {
             id: step.state.new_op(),
             peer,
             stage: 0,
-            from: Vec::new(),
-            to: Vec::new(),
-            own: Vec::new(),
+            partition: 0,
+            todo: alloc::vec![(KeyRange::default(), None)],
+            asked: Default::default(),
+            is_asking: false,
             tasks: VecDeque::new(),
             pushing: None,
             attempts: 0,
-        })
+        };
+        step.spawned.push(Box::new(op));
     }
 
-    /// Asks about the next range.
-    fn ask(&mut self, step: &mut Step<'_>) -> Progress {
-        let Some(what) = STAGES.get(self.stage).copied() else {
-            return Progress::Done;
+    fn what(&self) -> Option<Compared> {
+        STAGES.get(self.stage).copied()
+    }
+
+    /// Looks at the next range, and asks about it unless it is known to be equal.
+    fn next(&mut self, step: &mut Step<'_>) -> Progress {
+        let Some(what) = self.what() else {
+            return self.over(step);
         };
-        match step.shared_range(self.peer, what, &self.from, &[], ROWS_PER_QUESTION) {
-            Ok(range) => {
-                self.own = range.rows;
-                self.to = range.to;
+        let Some((range, theirs)) = self.todo.pop() else {
+            return self.next_partitions(step);
+        };
+        let own = match step.shared_fingerprint(self.peer, what, &range) {
+            Ok(own) => own,
+            Err(Refusal::NotReadYet) => {
+                self.todo.push((range, theirs));
+                return Progress::Until(step.now.after_ms(NOT_READ_WAIT_MS));
             }
-            // A damaged row stops this space; the scrubber's and readers' business, not ours.
-            Err(_) => return self.next_stage(step),
+            // What is there now must be had from others, row by row.
+            Err(_) => Fingerprint::UNKNOWN,
+        };
+        if theirs == Some(own) {
+            return Progress::Until(step.now.after_ms(PAUSE_MS));
         }
+        self.asked = (range, own);
+        self.ask(step)
+    }
+
+    fn ask(&mut self, step: &mut Step<'_>) -> Progress {
+        let Some(what) = self.what() else {
+            return self.over(step);
+        };
         self.id = step.state.new_op();
         self.attempts = 0;
+        self.is_asking = true;
         self.send_question(step, what)
     }
 
     fn send_question(&self, step: &mut Step<'_>, what: Compared) -> Progress {
-        let (from, to, sum) = (self.from.clone(), self.to.clone(), sum_of(&self.own));
-        step.send(
-            self.peer,
-            Message::Compare {
-                op: self.id,
-                what,
-                from,
-                to,
-                sum,
-            },
-            About::default(),
-        );
+        let (KeyRange { from, to }, fingerprint) = self.asked.clone();
+        let question = Message::Compare {
+            op: self.id,
+            what,
+            from,
+            to,
+            fingerprint,
+        };
+        step.send(self.peer, question, About::default());
         Progress::Until(step.now.after_ms(RESEND_MS))
     }
 
-    fn next_stage(&mut self, step: &mut Step<'_>) -> Progress {
-        self.stage += 1;
-        self.from.clear();
-        self.ask(step)
-    }
-
-    fn next_range(&mut self, step: &mut Step<'_>) -> Progress {
-        if self.to.is_empty() {
-            return self.next_stage(step);
+    /// Chunks are asked about some partitions at a time; rows all at once.
+    fn next_partitions(&mut self, step: &mut Step<'_>) -> Progress {
+        let partitions = step.state.layout().partition_count() as u16;
+        if self.what() != Some(Compared::Chunks) || self.partition >= partitions {
+            self.stage += 1;
+            if self.what().is_some_and(|what| what != Compared::Chunks) {
+                self.todo.push((KeyRange::default(), None));
+            }
+            return self.next(step);
         }
-        self.from = core::mem::take(&mut self.to);
-        self.ask(step)
+        let first = self.partition;
+        let (mut count, last) = (0, partitions.min(first.saturating_add(PARTITIONS_PER_QUESTION)));
+        while count < CHUNKS_PER_QUESTION && self.partition < last {
+            count += step.chunk_count(Partition(self.partition));
+            self.partition += 1;
+        }
+        let key = |partition: u16| partition.to_be_bytes().to_vec();
+        self.todo.push((KeyRange::new(key(first), key(self.partition)), None));
+        self.next(step)
     }
 
-    /// Works out what a difference asks for, up to where both lists reach.
-    fn note_difference(&mut self, theirs: RangeRows) {
-        let shorter = match (self.to.is_empty(), theirs.to.is_empty()) {
-            (true, _) => theirs.to,
-            (false, true) => self.to.clone(),
-            (false, false) => theirs.to.min(self.to.clone()),
+    fn take_answer(&mut self, step: &mut Step<'_>, result: Result<Comparison, Refusal>) -> Progress {
+        self.is_asking = false;
+        // A repeated answer must not settle the range again.
+        self.id = step.state.new_op();
+        let (range, own) = core::mem::take(&mut self.asked);
+        match result {
+            Ok(Comparison::Equal) => self.next(step),
+            Ok(Comparison::Rows(_))
+                if own.count > OWN_AT_ONCE && own != Fingerprint::UNKNOWN && self.split(step, &range) =>
+            {
+                self.next(step)
+            }
+            Ok(Comparison::Rows(rows)) => {
+                let to = rows.to.clone();
+                let is_cut = to != range.to && to > range.from;
+                let listed = KeyRange::new(range.from, if is_cut { to.clone() } else { range.to.clone() });
+                if is_cut {
+                    self.todo.push((KeyRange::new(to, range.to), None));
+                }
+                self.note_difference(step, &listed, own, rows);
+                self.work(step)
+            }
+            Ok(Comparison::Pieces(pieces)) => {
+                let told = pieces.into_iter().map(|(to, fingerprint)| (to, Some(fingerprint)));
+                self.push_pieces(range, told.collect());
+                self.next(step)
+            }
+            Err(Refusal::NotReadYet) => {
+                self.todo.push((range, None));
+                Progress::Until(step.now.after_ms(NOT_READ_WAIT_MS))
+            }
+            // Where the member cannot read its disk it asks us, and does not answer.
+            Err(_) => self.next(step),
+        }
+    }
+
+    /// Cuts a range of which the member has next to nothing into smaller ones, to be asked about in turn. Whether it can be cut.
+    fn split(&mut self, step: &mut Step<'_>, range: &KeyRange) -> bool {
+        let Some(Ok(pieces)) = self.what().map(|what| step.shared_pieces(self.peer, what, range)) else {
+            return false;
         };
-        let within = |key: &Vec<u8>| shorter.is_empty() || *key < shorter;
-        let theirs: BTreeMap<Vec<u8>, Digest> = theirs.rows.into_iter().filter(|(key, _)| within(key)).collect();
-        let own: BTreeMap<Vec<u8>, Digest> = core::mem::take(&mut self.own)
-            .into_iter()
-            .filter(|(key, _)| within(key))
-            .collect();
-        for (key, _) in own.iter().filter(|(key, digest)| theirs.get(*key) != Some(*digest)) {
-            self.tasks.extend(task_for_own(STAGES[self.stage], key));
+        let can = pieces.len() > 1;
+        if can {
+            let ends = in_groups(pieces, range).into_iter().map(|(to, _)| (to, None));
+            self.push_pieces(range.clone(), ends.collect());
         }
-        if STAGES[self.stage] == Compared::Rows(Space::Rows) {
+        can
+    }
+
+    /// Pieces that do not lie in order within the range are not looked at: they could go on for ever.
+    fn push_pieces(&mut self, range: KeyRange, pieces: Vec<(Vec<u8>, Option<Fingerprint>)>) {
+        if pieces.len() < 2 {
+            return;
+        }
+        let mut from = range.from;
+        let mut todo = Vec::with_capacity(pieces.len());
+        let last = pieces.len() - 1;
+        for (at, (to, fingerprint)) in pieces.into_iter().enumerate() {
+            let to = if at == last { range.to.clone() } else { to };
+            let is_forward = to > from || at == last && to.is_empty();
+            if !is_forward || !range.to.is_empty() && to > range.to {
+                return;
+            }
+            todo.push((KeyRange::new(from, to.clone()), fingerprint));
+            from = to;
+        }
+        self.todo.extend(todo.into_iter().rev());
+    }
+
+    /// Works out what a difference asks for.
+    fn note_difference(&mut self, step: &mut Step<'_>, range: &KeyRange, own: Fingerprint, theirs: RangeRows) {
+        let Some(what) = self.what() else { return };
+        let theirs: BTreeMap<Vec<u8>, Digest> =
+            theirs.rows.into_iter().filter(|(key, _)| range.contains(key)).collect();
+        let own: BTreeMap<Vec<u8>, Digest> = if own == Fingerprint::UNKNOWN {
+            readable(step, what, theirs.keys())
+        } else {
+            let rows = step.shared_range(self.peer, what, &range.from, &range.to, usize::MAX);
+            rows.map(|range| range.rows.into_iter().collect()).unwrap_or_default()
+        };
+        let tasks = self.tasks.len();
+        for (key, _) in own.iter().filter(|(key, digest)| theirs.get(*key) != Some(*digest)) {
+            self.tasks.extend(task_for_own(what, key));
+        }
+        if what == Compared::Rows(Space::Rows) {
             for key in theirs.keys().filter(|key| !own.contains_key(*key)) {
                 self.tasks
                     .extend(Place::parse(key).map(|(place, _)| Task::Repair(place)));
             }
         }
-        self.to = shorter;
+        step.state.differences += (self.tasks.len() - tasks) as u64;
     }
 
-    /// Does the next task, or asks about the next range when none is left.
+    /// Does the next task, or looks at the next range when none is left.
     fn work(&mut self, step: &mut Step<'_>) -> Progress {
         while let Some(task) = self.tasks.pop_front() {
             match task {
@@ -168,7 +280,7 @@ impl CompareOp {
                 }
             }
         }
-        self.next_range(step)
+        self.next(step)
     }
 
     /// Reads a side row and pushes it. Unconfirmed: a lost one differs again at the next comparison.
@@ -199,6 +311,23 @@ impl CompareOp {
         }
         Progress::Until(step.now.after_ms(4 * RESEND_MS))
     }
+
+    fn over(&self, step: &mut Step<'_>) -> Progress {
+        step.state.comparing.remove(&self.peer);
+        Progress::Done
+    }
+}
+
+/// What this node can read of some rows, one by one, where they cannot be read in order.
+fn readable<'k>(step: &Step<'_>, what: Compared, keys: impl Iterator<Item = &'k Vec<u8>>) -> BTreeMap<Vec<u8>, Digest> {
+    let Compared::Rows(space) = what else {
+        return BTreeMap::new();
+    };
+    let read = |key: &Vec<u8>| {
+        let value = step.storage.get(space, key).ok()??;
+        Some((key.clone(), step.compared_digest(space, &value)))
+    };
+    keys.filter_map(read).collect()
 }
 
 /// What to do about a row that only this node has, or has otherwise.
@@ -216,27 +345,20 @@ impl Coordinate for CompareOp {
     }
 
     fn start(&mut self, step: &mut Step<'_>) -> Progress {
-        self.ask(step)
+        self.next(step)
     }
 
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
-        if from != self.peer {
-            return Progress::Until(step.now.after_ms(RESEND_MS));
-        }
         match message {
-            Message::CompareReply { result: Ok(None), .. } => self.next_range(step),
-            Message::CompareReply {
-                result: Ok(Some(theirs)),
-                ..
-            } => {
-                self.note_difference(theirs);
-                // The range is settled but for its tasks; a repeated answer must not settle it again.
-                self.id = step.state.new_op();
-                self.work(step)
+            Message::CompareReply { result, .. } if from == self.peer && self.is_asking => {
+                self.take_answer(step, result)
             }
-            Message::CompareReply { result: Err(_), .. } => self.next_stage(step),
-            Message::WriteChunkReply { .. } => {
+            Message::WriteChunkReply { result, .. } if from == self.peer && self.pushing.is_some() => {
                 self.pushing = None;
+                if result == Err(Refusal::DiskFull) {
+                    // It would be sent body after body, and refuse each.
+                    return self.over(step);
+                }
                 self.work(step)
             }
             _ => Progress::Until(step.now.after_ms(RESEND_MS)),
@@ -253,28 +375,29 @@ impl Coordinate for CompareOp {
 
     fn timer(&mut self, step: &mut Step<'_>) -> Progress {
         self.attempts += 1;
-        if self.attempts > ATTEMPTS_MAX && self.tasks.is_empty() {
-            return Progress::Done;
-        }
+        let gives_up = self.attempts > ATTEMPTS_MAX;
         if self.pushing.is_some() {
-            return if self.attempts > ATTEMPTS_MAX {
-                Progress::Done
+            return if gives_up {
+                self.over(step)
             } else {
                 self.send_chunk(step)
             };
         }
-        if !self.tasks.is_empty() {
-            return self.work(step);
-        }
-        match STAGES.get(self.stage).copied() {
-            Some(what) => self.send_question(step, what),
-            None => Progress::Done,
+        match self.what() {
+            Some(what) if self.is_asking => {
+                if gives_up {
+                    self.over(step)
+                } else {
+                    self.send_question(step, what)
+                }
+            }
+            _ => self.work(step),
         }
     }
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
         if node == self.peer {
-            Progress::Done
+            self.over(step)
         } else {
             Progress::Until(step.now.after_ms(RESEND_MS))
         }

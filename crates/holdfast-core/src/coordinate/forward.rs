@@ -31,6 +31,8 @@ pub(crate) struct ForwardOp {
     /// How often a home was asked: after the first time, nobody can say that nothing changed.
     asked: usize,
     deadline_us: u64,
+    /// Until when the present home may begin, because it asked: nobody else is tried before, in monotonic microseconds.
+    granted_until_us: u64,
 }
 
 impl ForwardOp {
@@ -53,6 +55,7 @@ impl ForwardOp {
             candidates,
             current: None,
             asked: 0,
+            granted_until_us: 0,
         }
     }
 
@@ -84,6 +87,7 @@ impl ForwardOp {
             return Progress::Done;
         };
         self.current = Some(home);
+        self.granted_until_us = 0;
         // Each attempt has an id of its own, so that a home can tell a second attempt from a message delivered twice.
         if self.asked > 0 {
             self.id = step.state.new_op();
@@ -160,6 +164,15 @@ impl Coordinate for ForwardOp {
         Progress::Done
     }
 
+    /// The home that was asked last has the time that it was given from now on; another one comes too late.
+    fn claimed(&mut self, step: &mut Step<'_>, by: NodeId, claim: OpId) -> Progress {
+        if self.current == Some(by) {
+            self.granted_until_us = step.now.after_ms(NEXT_HOME_MS);
+            step.send(by, Message::ClaimReply { op: claim }, About::default());
+        }
+        Progress::Until(step.now.after_ms(NEXT_HOME_MS).min(self.deadline_us))
+    }
+
     fn timer(&mut self, step: &mut Step<'_>) -> Progress {
         if step.now.mono_us >= self.deadline_us {
             self.origin
@@ -173,6 +186,10 @@ impl Coordinate for ForwardOp {
     }
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
+        if self.current == Some(node) && self.granted_until_us > step.now.mono_us {
+            // It may be doing it, though it can no longer say so.
+            return Progress::Until(self.granted_until_us.min(self.deadline_us));
+        }
         if self.current == Some(node) {
             return self.try_next(step);
         }

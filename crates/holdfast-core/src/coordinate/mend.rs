@@ -120,8 +120,7 @@ impl MendOp {
 
     fn write(&mut self, step: &mut Step<'_>, body: Bytes) -> Progress {
         self.writing = true;
-        let token = step.chunk_token(ChunkWaiter::Own(self.id));
-        step.storage.write_chunk(token, self.header.clone(), body);
+        step.write_own_chunk(ChunkWaiter::Own(self.id), self.header.clone(), body);
         Self::wait(step)
     }
 

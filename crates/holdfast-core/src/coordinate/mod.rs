@@ -5,6 +5,7 @@
 
 pub(crate) mod begin;
 pub(crate) mod chunk;
+pub(crate) mod claim;
 pub(crate) mod collect;
 pub(crate) mod compare;
 mod contents;
@@ -19,6 +20,7 @@ pub(crate) mod page;
 mod push_chunk;
 pub(crate) mod put;
 pub(crate) mod repair;
+pub(crate) mod scrub;
 pub(crate) mod stand_ins;
 pub(crate) mod sweep;
 pub(crate) mod upload;
@@ -54,6 +56,11 @@ pub(crate) trait Coordinate: Send {
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress;
     /// The time named is reached.
     fn timer(&mut self, step: &mut Step<'_>) -> Progress;
+    /// A node to which it handed a request asks whether that still holds.
+    fn claimed(&mut self, step: &mut Step<'_>, by: NodeId, claim: OpId) -> Progress {
+        let _ = (by, claim);
+        self.timer(step)
+    }
     /// Messages can no longer be sent to a member.
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress;
     /// The batch it waits for is on disk.
@@ -83,7 +90,14 @@ pub(crate) enum Origin {
     /// A client of this node.
     Client(ClientToken),
     /// A node that handed a client's write over.
-    Forwarded(NodeId, OpId),
+    Forwarded {
+        /// Which.
+        by: NodeId,
+        /// Its operation.
+        op: OpId,
+        /// It may try another node from some time after this monotonic time, in microseconds: nothing is begun then.
+        until_us: u64,
+    },
     /// Nobody: this node wants it itself.
     Nobody,
 }
@@ -93,9 +107,14 @@ impl Origin {
     pub(crate) fn answer(self, step: &mut Step<'_>, answer: Answer) {
         match self {
             Self::Client(token) => step.effects.push(Effect::Answer(token, answer)),
-            Self::Forwarded(node, op) => step.send(node, Message::ForwardReply { op, answer }, About::default()),
+            Self::Forwarded { by, op, .. } => step.send(by, Message::ForwardReply { op, answer }, About::default()),
             Self::Nobody => {}
         }
+    }
+
+    /// Whether somebody else may be doing the same by now (rule D7).
+    pub(crate) const fn has_lapsed(self, now_us: u64) -> bool {
+        matches!(self, Self::Forwarded { until_us, .. } if until_us < now_us)
     }
 }
 
@@ -123,7 +142,12 @@ pub(crate) const fn write_fault(refusal: Refusal) -> WriteFault {
         Refusal::UploadClosed => WriteFault::NoSuchUpload,
         Refusal::CommitDeadlinePassed => WriteFault::CommitDeadlinePassed,
         Refusal::Overloaded => WriteFault::Overloaded,
-        Refusal::Damaged | Refusal::Absent | Refusal::Io | Refusal::NotHome | Refusal::Malformed => WriteFault::Damaged,
+        Refusal::Damaged
+        | Refusal::Absent
+        | Refusal::Io
+        | Refusal::NotHome
+        | Refusal::Malformed
+        | Refusal::NotReadYet => WriteFault::Damaged,
     }
 }
 

@@ -146,6 +146,10 @@ impl PutOp {
         if tally.verdict() == Verdict::Unreachable {
             return Err(incoming.refuse(step, unavailable_write(&tally)));
         }
+        if origin.has_lapsed(step.now.mono_us) {
+            // Whoever handed it over has gone on to another home, or is about to.
+            return Err(NotBegun::Answered);
+        }
         let (content, body) = content_of(&put.value);
         if let Some(fault) = too_late(step, &content, *content_ms) {
             return Err(incoming.refuse(step, fault));
@@ -206,8 +210,13 @@ impl PutOp {
                 return self.carry_on(step, before.unwrap_or_default(), &earlier, context);
             }
             if let Some(dot) = step.state.replaced.find(self.request) {
+                let Some(before) = before else {
+                    // It was forgotten since, or handed over: there is nothing here that others could be sent.
+                    self.fail(step, WriteFault::TimedOut { needed: 1, synced: 0 });
+                    return Err(NotBegun::Answered);
+                };
                 self.dot = dot;
-                return self.settle(step, before.unwrap_or_default(), context);
+                return self.settle(step, before, context);
             }
         }
         let own = match (context, &before) {
@@ -379,6 +388,11 @@ impl PutOp {
         if let Some(fault) = too_late(step, &self.content, self.content_ms) {
             return self.fail(step, fault);
         }
+        if self.origin.has_lapsed(step.now.mono_us) {
+            // The next home finds what this one wrote, and carries it on.
+            self.answered = true;
+            return Progress::Done;
+        }
         let by_homes = self.tally.count(Vote::Yes) >= self.tally.needed();
         self.id = step.state.new_op();
         match self.write_own(step, before, own) {
@@ -460,7 +474,12 @@ impl Coordinate for PutOp {
 
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
         if let Message::WriteReply { result, .. } = message {
+            let is_full = matches!(result, Err(Refusal::DiskFull));
             self.note(from, result);
+            if is_full {
+                // A home without room is like one that is away: somebody else takes the write, and owes it.
+                self.ask_stand_ins(step, Vote::No);
+            }
         }
         self.judge(step)
     }

@@ -83,6 +83,9 @@ impl RepairOp {
 
     /// Writes the merged record to every home that answered and differs.
     fn equalise(&mut self, step: &mut Step<'_>) -> Progress {
+        if step.is_outlived(self.content_ms) {
+            return self.over(step);
+        }
         let mut merged = Record::new();
         self.held.iter().for_each(|(_, record)| {
             merged.merge(record);

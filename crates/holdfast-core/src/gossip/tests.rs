@@ -12,9 +12,10 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 use std::sync::OnceLock;
 
 use super::{Gossip, MemberState, PERIOD_US, Verdict};
+use crate::fingerprint::FingerprintKey;
 use crate::ids::{ActorId, ChunkId, ClusterId, NodeId, Partition};
 use crate::layout::{Layout, Member};
-use crate::node::{Config, DEAD_WAIT_MS, Effect, MESSAGE_LIFE_MS};
+use crate::node::{COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, Effect, MESSAGE_LIFE_MS, SCRUB_EVERY_MS};
 use crate::storage::{Batch, ChunkHeader, ChunkToken, ReadError, Space, Storage, Visit, WriteSeq};
 use crate::time::Now;
 
@@ -114,6 +115,9 @@ impl Cluster {
             kernel: [0; 16],
             message_life_ms: MESSAGE_LIFE_MS,
             dead_wait_ms: DEAD_WAIT_MS,
+            fingerprint_key: FingerprintKey([7; 32]),
+            compare_every_ms: COMPARE_EVERY_MS,
+            scrub_every_ms: SCRUB_EVERY_MS,
             gossip_seed: node as u64,
             planted: None,
         };

@@ -74,6 +74,12 @@ impl Clock {
         }
     }
 
+    /// A record with ticks up to this is forgotten here, though others may still hold it: lives that begin from now on lie
+    /// above it, whatever the wall clock does.
+    pub(crate) fn forgot(&mut self, tick: Tick) {
+        self.life_max = self.life_max.max(tick);
+    }
+
     /// Adds a higher bound to `batch` if one is due for ticks up to `needed`; tell [`Clock::bound_written`] then.
     pub(crate) fn raise(&self, wall_ms: u64, needed: Tick, batch: &mut Batch) -> Option<Tick> {
         let base = needed.max(self.floor).max(self.life_max);

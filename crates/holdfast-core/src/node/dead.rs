@@ -9,8 +9,8 @@ use super::state::{ChunkWaiter, Step};
 use crate::content::{BodyForm, Manifest, ManifestPart};
 use crate::coordinate::sweep::Met;
 use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld};
-use crate::ids::{ChunkId, NodeId, ObjectKey, PartId, Partition, Tick, UploadId};
-use crate::message::{Message, OpId, Refusal};
+use crate::ids::{ChunkId, NodeId, ObjectKey, PartId, Partition, SYSTEM_BUCKET, Tick, UploadId};
+use crate::message::{Digest, Message, OpId, Refusal};
 use crate::place::{Place, after_prefix, chunk_position, partition_of};
 use crate::record::Record;
 use crate::request::UploadState;
@@ -31,6 +31,9 @@ const LEFT_BY_VERSION: u8 = 1;
 const LEFT_BY_UPLOAD: u8 = 2;
 /// … or by nobody: a part that no version was ever made of.
 const ABANDONED: u8 = 3;
+
+/// What a record of deletions left behind is filed under: the record itself, which is to go.
+const TOMBSTONE: u8 = 4;
 
 /// A dead body, its key in [`Space::Dead`] and the key that it was of.
 pub(crate) type KeptBody = (Vec<u8>, Place, DeadBody);
@@ -174,6 +177,65 @@ impl Step<'_> {
         }
     }
 
+    /// Adds to a batch that this home's record says nothing any more but that the object was deleted. The registry's deletions stay:
+    /// they are few, and ids of buckets are counted by them.
+    pub(crate) fn note_tombstone(&mut self, place: &Place, after: &Record, batch: &mut Batch) {
+        if after.is_tombstone() && place.bucket != SYSTEM_BUCKET {
+            let body = DeadBody {
+                since_ms: self.now.wall_ms,
+                manifest: Manifest { parts: Vec::new() },
+            };
+            self.put_dead(dead_key(place, TOMBSTONE, &[]), &body, batch);
+        }
+    }
+
+    /// The digest of a record that is to be forgotten, if a dead body's key is that of one: `None` when the object lives again.
+    pub(crate) fn tombstone_digest(&self, key: &[u8], place: &Place) -> Option<Digest> {
+        if dead_key(place, TOMBSTONE, &[]) != key {
+            return None;
+        }
+        let (copy, digest) = self.read_copy_and_digest(place).ok()??;
+        copy.record.is_tombstone().then_some(digest)
+    }
+
+    /// Which of these are not exactly this home's records, or say more than deletions.
+    fn otherwise(&self, records: &[(Place, Digest)]) -> Vec<u32> {
+        let is_so = |(place, digest): &(Place, Digest)| {
+            let own = self.read_copy_and_digest(place).ok().flatten();
+            own.is_some_and(|(copy, own)| own == *digest && copy.record.is_tombstone())
+        };
+        let places = (0..).zip(records);
+        places.filter(|(_, record)| !is_so(record)).map(|(at, _)| at).collect()
+    }
+
+    /// Forgets records of deletions, those that are still exactly so: nothing that they replaced exists anywhere. One of which
+    /// this node's clock has not passed the ticks yet stays for another time.
+    fn erase(&mut self, records: &[(Place, Digest)]) -> WriteSeq {
+        let mut batch = Batch::default();
+        for (place, digest) in records {
+            let Ok(Some((copy, own))) = self.read_copy_and_digest(place) else {
+                continue;
+            };
+            let tick = copy.record.tick_max();
+            if own != *digest || !copy.record.is_tombstone() || tick >= Tick::from_millis(self.now.wall_ms) {
+                continue;
+            }
+            let dead = dead_key(place, TOMBSTONE, &[]);
+            let filed = self.storage.get(Space::Dead, &dead).ok().flatten();
+            if let Some(body) = filed.and_then(|row| decode_dead(&row).ok()) {
+                self.state.dead.take_away(&body);
+            }
+            batch.remove(Space::Dead, dead);
+            batch.remove(Space::Rows, place.row_key());
+            self.state.clock.forgot(tick);
+        }
+        if batch.changes.is_empty() {
+            self.storage.last_write()
+        } else {
+            self.write(batch, Tick(0))
+        }
+    }
+
     /// Adds to a batch the parts of an upload that is closed by it.
     pub(crate) fn note_dead_upload(
         &mut self,
@@ -247,7 +309,7 @@ impl Step<'_> {
             if dead_since(row).is_some_and(|since_ms| since_ms <= before_ms)
                 && let (Some((place, _)), Ok(body)) = (Place::parse(key), decode_dead(row))
             {
-                parts += body.manifest.parts.len();
+                parts += body.manifest.parts.len().max(1);
                 bodies.push((key.to_vec(), place, body));
             }
             Visit::Next
@@ -264,6 +326,12 @@ impl Step<'_> {
     pub(crate) fn forget_dead(&mut self, keys: &[Vec<u8>]) -> Result<WriteSeq, ReadError> {
         let mut batch = Batch::default();
         for key in keys {
+            // The object lived when a collector looked at it, and was deleted again since.
+            if let Some((place, _)) = Place::parse(key)
+                && self.tombstone_digest(key, &place).is_some()
+            {
+                continue;
+            }
             match self.storage.get(Space::Dead, key) {
                 Ok(None) => continue,
                 Ok(Some(row)) => {
@@ -315,6 +383,8 @@ impl Step<'_> {
         Ok(match ask {
             Collect::Named(parts) => (Collected::Named(self.named(parts)), self.storage.last_write()),
             Collect::Hints(partitions) => (Collected::Hints(self.hints_held(partitions)), WriteSeq(0)),
+            Collect::Tombstones(records) => (Collected::Otherwise(self.otherwise(records)), self.storage.last_write()),
+            Collect::Erase(records) => (Collected::Done, self.erase(records)),
             Collect::Forget(keys) => (Collected::Done, self.forget_dead(keys)?),
             Collect::Remove(_) => (Collected::Done, WriteSeq(0)),
         })
@@ -420,7 +490,6 @@ impl Step<'_> {
                 let _ = self.disown_chunk(&chunk_key(*partition, *id));
             }
         }
-        let token = self.chunk_token(waiter);
-        self.storage.remove_chunks(token, chunks);
+        self.remove_own_chunks(waiter, chunks);
     }
 }

@@ -126,6 +126,7 @@ impl Step<'_> {
         let before = before.unwrap_or(&empty);
         change_bodies(Space::Bodies, place, before, &after.record, bodies, &mut batch)?;
         self.note_dead_versions(place, before, &after.record, &mut batch);
+        self.note_tombstone(place, &after.record, &mut batch);
         self.note_replaced(before, &after.record);
         self.tell_siblings(place, before, &after.record);
         batch.put(Space::Rows, place.row_key(), encode_row(after.local, &after.record));

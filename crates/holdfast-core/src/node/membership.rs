@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::state::Step;
 use super::{Node, Turn};
 use crate::coordinate::compare::CompareOp;
 use crate::gossip::{MemberState, MemberView, Verdict};
@@ -125,8 +126,32 @@ impl Turn<'_> {
 
     /// A member is back: both sides bring each other up to date, and it gets the hints that it is owed.
     fn compare_with(&mut self, node: NodeId) {
-        let compare = CompareOp::new(&mut self.step, node);
-        self.step.spawned.push(compare);
+        CompareOp::spawn(&mut self.step, node);
         self.step.begin_handoffs(&[node]);
+    }
+}
+
+impl Step<'_> {
+    /// Compares this node with the next member in turn, if it is time (rule A1).
+    pub(crate) fn compare_if_due(&mut self) {
+        let every_us = self.state.config.compare_every_ms.saturating_mul(1_000);
+        let due_us = *self
+            .state
+            .next_compare_us
+            .get_or_insert(self.now.mono_us.saturating_add(every_us));
+        if due_us > self.now.mono_us {
+            return;
+        }
+        self.state.next_compare_us = Some(self.now.mono_us.saturating_add(every_us));
+        let members = self.state.layout().members().iter().map(|member| member.id);
+        let up: Vec<NodeId> = members
+            .filter(|node| *node != self.state.me() && self.state.is_up(*node))
+            .collect();
+        let after = self.state.compared_last;
+        let next = up.iter().find(|node| Some(**node) > after).or(up.first()).copied();
+        if let Some(node) = next {
+            self.state.compared_last = Some(node);
+            CompareOp::spawn(self, node);
+        }
     }
 }

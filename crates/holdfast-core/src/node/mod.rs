@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod dead;
+pub(crate) mod fingerprints;
 pub(crate) mod handed_over;
 pub(crate) mod hints;
 pub(crate) mod identity;
@@ -25,18 +26,22 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::coordinate::claim::ClaimOp;
 use crate::coordinate::collect::CollectOp;
 use crate::coordinate::mend::MendOp;
+use crate::coordinate::scrub::ScrubOp;
 use crate::coordinate::sweep::SweepOp;
 use crate::coordinate::{Coordinate, Origin, Progress};
 use crate::dead::{Collected, Forgetting};
 use crate::event::ClusterEvent;
+use crate::fingerprint::FingerprintKey;
 use crate::ids::{ActorId, ClusterId, NodeId, Tick};
 use crate::layout::Layout;
 use crate::message::{Envelope, Message, OpId, Refusal};
 use crate::planted::Planted;
 use crate::registry::Registry;
 use crate::request::{Answer, ClientRequest};
+use crate::scrub::Checked;
 use crate::storage::{Batch, ChunkToken, ChunkWriteError, ReadError, Storage, WriteSeq};
 use crate::time::Now;
 use state::{ChunkWaiter, Parked, State, Step, Waiter};
@@ -108,6 +113,12 @@ pub struct Config {
     pub message_life_ms: u64,
     /// How long a body stays after it died, in milliseconds, for readers that are under way; no promise rests on it.
     pub dead_wait_ms: u64,
+    /// What fingerprints are keyed with; the same on every member, and secret (rule A1).
+    pub fingerprint_key: FingerprintKey,
+    /// Time between two comparisons with some member, in milliseconds; each in turn is compared with.
+    pub compare_every_ms: u64,
+    /// Time between two scrubs, in milliseconds.
+    pub scrub_every_ms: u64,
     /// Seed of the random choices of gossip; drawn by the shell.
     pub gossip_seed: u64,
     /// The fault to plant; ignored without the cargo feature.
@@ -120,6 +131,12 @@ pub const DEAD_WAIT_MS: u64 = 3_600_000;
 /// D of rule G2, in milliseconds.
 pub const MESSAGE_LIFE_MS: u64 = 60_000;
 
+/// Time between two comparisons, unless an operator wants otherwise, in milliseconds.
+pub const COMPARE_EVERY_MS: u64 = 60_000;
+
+/// Time between two scrubs, unless an operator wants otherwise, in milliseconds: 30 days.
+pub const SCRUB_EVERY_MS: u64 = 30 * 24 * 3_600_000;
+
 /// Sweeps for bodies that nobody names come so much more rarely than dead bodies wait: once a day.
 const SWEEP_WAITS: u64 = 24;
 
@@ -129,10 +146,6 @@ impl Config {
         self.dead_wait_ms.saturating_mul(SWEEP_WAITS)
     }
 }
-
-/// Members' clocks may differ by this much before they say so (rule S4): a handed-over write that is late by more is past
-/// its deadline whatever the clocks, and is dropped.
-const CLOCK_BOUND_MS: u64 = 10_000;
 
 /// One node.
 pub struct Node {
@@ -158,15 +171,7 @@ impl Node {
             Input::Peer(_, envelope) => envelope.header.content_ms.min(now.wall_ms),
             _ => now.wall_ms,
         };
-        let step = Step {
-            now,
-            content_ms,
-            state,
-            storage,
-            effects,
-            spawned: Vec::new(),
-            own_synced: Vec::new(),
-        };
+        let step = Step::new(now, content_ms, state, storage, effects);
         let mut turn = Turn { step, ops, timers };
         match input {
             Input::Client(token, request) => turn.step.begin(Origin::Client(token), request),
@@ -191,7 +196,12 @@ impl Node {
     /// When [`Input::Timer`] is wanted next, in monotonic microseconds; `None` while there is nothing to wait for.
     #[must_use]
     pub fn next_timer_us(&self) -> Option<u64> {
-        let rare = [self.next_look_us(), self.next_sweep_us()];
+        let rare = [
+            self.next_look_us(),
+            self.next_sweep_us(),
+            self.next_scrub_us(),
+            self.next_compare_us(),
+        ];
         let frequent = [self.next_operation_us(), self.next_gossip_us()];
         frequent.into_iter().chain(rare).flatten().min()
     }
@@ -206,6 +216,18 @@ impl Node {
     #[must_use]
     pub fn next_sweep_us(&self) -> Option<u64> {
         self.state.dead.next_sweep_us()
+    }
+
+    /// The same for the next scrub.
+    #[must_use]
+    pub fn next_scrub_us(&self) -> Option<u64> {
+        self.state.fingerprints.next_scrub_us()
+    }
+
+    /// The same for the next comparison with a member.
+    #[must_use]
+    pub fn next_compare_us(&self) -> Option<u64> {
+        self.state.next_compare_us
     }
 
     /// The same for operations alone: `None` when the node is at rest, gossip apart.
@@ -263,6 +285,28 @@ impl Node {
         }
     }
 
+    /// How the disk is looked after.
+    #[must_use]
+    pub fn checked(&self) -> Checked {
+        let state = &self.state;
+        Checked {
+            is_read: state.fingerprints.are_known(),
+            differences: state.differences,
+            fingerprints_wrong: state.fingerprints.wrong,
+            scrub: state.scrub,
+        }
+    }
+
+    /// Reads the whole disk, and counts the fingerprints in memory that are not those of what is on it: for those who
+    /// check this program.
+    ///
+    /// # Errors
+    /// When the disk cannot be read through.
+    pub fn count_wrong_fingerprints(&mut self, now: Now, storage: &mut dyn Storage) -> Result<u64, ReadError> {
+        let mut effects = Vec::new();
+        Step::new(now, now.wall_ms, &mut self.state, storage, &mut effects).count_wrong()
+    }
+
     /// Homes to which this node owes hints, and how many, records and chunks together.
     #[must_use]
     pub fn hints(&self) -> Vec<(NodeId, u64)> {
@@ -284,14 +328,13 @@ impl Turn<'_> {
         }
         match envelope.message {
             Message::Forward { op, mut request } => {
-                // Counted from when the client asked; the header says what is left of it.
-                let patience_ms = u64::from(request.deadline_ms) + CLOCK_BOUND_MS;
-                let ends_ms = envelope.header.content_ms.saturating_add(patience_ms);
                 request.deadline_ms = request.deadline_ms.min(envelope.header.deadline_ms);
-                if ends_ms < self.step.now.wall_ms || !self.step.state.handed_over.is_new(from, op) {
-                    return;
+                if self.step.state.handed_over.is_new(from, op) {
+                    ClaimOp::spawn(&mut self.step, from, op, request);
                 }
-                self.step.begin(Origin::Forwarded(from, op), request);
+            }
+            Message::Claim { op: claim, forward } => {
+                self.wake(forward, &mut |running, step| running.claimed(step, from, claim));
             }
             Message::WriteReply { op, .. }
             | Message::ReadReply { op, .. }
@@ -303,6 +346,7 @@ impl Turn<'_> {
             | Message::ReadSideReply { op, .. }
             | Message::CountReply { op, .. }
             | Message::CompareReply { op, .. }
+            | Message::ClaimReply { op }
             | Message::CollectReply { op, .. } => {
                 let mut message = Some(envelope.message);
                 self.wake(op, &mut |running, step| match message.take() {
@@ -331,6 +375,7 @@ impl Turn<'_> {
     }
 
     fn chunk_written(&mut self, token: ChunkToken, result: Result<(), ChunkWriteError>) {
+        self.step.state.chunks_changed(token);
         match self.step.state.take_chunk_waiter(token) {
             Some(ChunkWaiter::Own(op)) => {
                 self.wake(op, &mut |running, step| running.own_chunk_written(step, result));
@@ -365,6 +410,7 @@ impl Turn<'_> {
 
     /// Chunks are gone. That they are not indexed any more is not on disk yet; once anything later is, it is.
     fn chunks_removed(&mut self, token: ChunkToken, result: Result<(), ChunkWriteError>) {
+        self.step.state.chunks_changed(token);
         match self.step.state.take_chunk_waiter(token) {
             Some(ChunkWaiter::Own(op)) => {
                 self.wake(op, &mut |running, step| running.own_chunks_removed(step, result));
@@ -414,6 +460,9 @@ impl Turn<'_> {
     fn settle(&mut self) {
         CollectOp::spawn_if_wanted(&mut self.step);
         SweepOp::spawn_if_due(&mut self.step);
+        ScrubOp::spawn_if_due(&mut self.step);
+        self.step.compare_if_due();
+        self.step.cut_grown();
         loop {
             if let Some(mut op) = self.step.spawned.pop() {
                 let progress = op.start(&mut self.step);

@@ -1,19 +1,22 @@
-//! What two nodes should both hold in a range of keys, and its digests: the answering half of the comparison that
-//! follows a reconnect.
+//! What two nodes should both hold in a range of keys: the answering half of a comparison (rule A1).
 
 use alloc::vec::Vec;
 
 use super::state::Step;
-use crate::ids::{BucketId, ChunkId, NodeId, PartId, Partition};
-use crate::message::{Compared, Digest, RangeRows, Refusal};
-use crate::place::Place;
+use crate::fingerprint::{Fingerprint, KeyRange};
+use crate::ids::{ChunkId, NodeId, PartId, Partition};
+use crate::message::{Compared, Comparison, Digest, RangeRows, Refusal};
+use crate::place::bucket_of_row;
 use crate::storage::{Space, Visit};
-use crate::wire::record::{bytes_digest, row_digest};
 
 /// Rows listed in one answer at most; beyond it the answer says where it was cut.
-const ROWS_MAX: usize = 4_000;
+const ROWS_MAX: usize = 1_000;
+/// A range of so few rows is listed; a larger one is cut into pieces.
+const LISTED_AT_ONCE: u64 = 32;
+/// Pieces in one answer at most.
+const PIECES_MAX: usize = 16;
 /// Chunk headers read from the store at a time.
-const CHUNKS_AT_ONCE: usize = 256;
+pub(super) const CHUNKS_AT_ONCE: usize = 256;
 /// Length of `[partition][part id][index]`.
 const CHUNK_KEY_BYTES: usize = 2 + 16 + 4;
 
@@ -49,33 +52,54 @@ pub(crate) fn after_key(key: &[u8]) -> Vec<u8> {
     next
 }
 
-/// Sum of a range: XOR of a hash of each row's key and digest, so that a row counts once wherever it stands.
-pub(crate) fn sum_of(rows: &[(Vec<u8>, Digest)]) -> Digest {
-    let mut sum = Digest::default();
-    for (key, digest) in rows {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(key);
-        hasher.update(&digest.0);
-        for (byte, hashed) in sum.0.iter_mut().zip(hasher.finalize().as_bytes()) {
-            *byte ^= hashed;
-        }
-    }
-    sum
-}
-
 impl Step<'_> {
-    /// Answers a comparison: `None` when the ranges are equal.
+    /// Answers a comparison of what this node and `peer` should both hold in a range (rule A1).
     pub(crate) fn serve_compare(
+        &mut self,
+        peer: NodeId,
+        what: Compared,
+        range: &KeyRange,
+        theirs: Fingerprint,
+    ) -> Result<Comparison, Refusal> {
+        let pieces = self.shared_pieces(peer, what, range)?;
+        let mut own = Fingerprint::default();
+        pieces.iter().for_each(|(_, piece)| own.add(*piece));
+        if own == theirs {
+            return Ok(Comparison::Equal);
+        }
+        // Pieces would all differ if the asker lacks a good part of the rows.
+        let lacks_many = own.count > theirs.count.saturating_add(own.count / 4) || theirs == Fingerprint::UNKNOWN;
+        if own.count <= LISTED_AT_ONCE || lacks_many {
+            let rows_max = if lacks_many { ROWS_MAX } else { LISTED_AT_ONCE as usize };
+            return self
+                .shared_range(peer, what, &range.from, &range.to, rows_max)
+                .map(Comparison::Rows);
+        }
+        let pieces = if pieces.len() > 1 {
+            pieces
+        } else {
+            self.shared_rows_in_pieces(peer, what, range, own.count)?
+        };
+        Ok(Comparison::Pieces(in_groups(pieces, range)))
+    }
+
+    /// The rows of a range in about [`PIECES_MAX`] pieces.
+    fn shared_rows_in_pieces(
         &self,
         peer: NodeId,
         what: Compared,
-        from: &[u8],
-        to: &[u8],
-        sum: Digest,
-    ) -> Result<Option<RangeRows>, Refusal> {
-        let range = self.shared_range(peer, what, from, to, ROWS_MAX)?;
-        let equal = range.to == to && sum_of(&range.rows) == sum;
-        Ok(if equal { None } else { Some(range) })
+        range: &KeyRange,
+        count: u64,
+    ) -> Result<Vec<(Vec<u8>, Fingerprint)>, Refusal> {
+        let rows = self.shared_range(peer, what, &range.from, &range.to, usize::MAX)?.rows;
+        let size = (count.div_ceil(PIECES_MAX as u64)).max(LISTED_AT_ONCE / 2) as usize;
+        let hash = self.state.fingerprint_key();
+        let piece = |rows: &[(Vec<u8>, Digest)]| {
+            let mut sum = Fingerprint::default();
+            rows.iter().for_each(|(key, digest)| sum.add(hash.row(key, *digest)));
+            (rows.last().map(|(key, _)| after_key(key)).unwrap_or_default(), sum)
+        };
+        Ok(rows.chunks(size).map(piece).collect())
     }
 
     /// Keys and digests of up to `rows_max` rows in `[from, to)` that this node and `peer` should both hold, and where
@@ -103,7 +127,7 @@ impl Step<'_> {
         rows_max: usize,
     ) -> Result<RangeRows, Refusal> {
         let mut rows: Vec<(Vec<u8>, Digest)> = Vec::new();
-        let (mut end, mut damaged) = (to.to_vec(), false);
+        let mut end = to.to_vec();
         // Every key is shorter than this and begins with a partition number.
         let last = if to.is_empty() {
             alloc::vec![0xff; 64]
@@ -116,26 +140,13 @@ impl Step<'_> {
                 end = rows.last().map(|(key, _)| after_key(key)).unwrap_or_default();
                 return Visit::Stop;
             }
-            let digest = if space == Space::Rows {
-                row_digest(value).ok()
-            } else {
-                Some(bytes_digest(value))
-            };
-            let place = Place::parse(key).map(|(place, _)| (place.partition, place.bucket));
-            let (Some(digest), Some((partition, bucket))) = (digest, place) else {
-                damaged = true;
-                return Visit::Stop;
-            };
-            if self.both_hold(peer, partition, bucket) {
-                rows.push((key.to_vec(), digest));
+            let common = bucket_of_row(key).is_some_and(|(partition, bucket)| self.both_hold(peer, partition, bucket));
+            if common {
+                rows.push((key.to_vec(), self.compared_digest(space, value)));
             }
             Visit::Next
         })?;
-        if damaged {
-            Err(Refusal::Damaged)
-        } else {
-            Ok(RangeRows { rows, to: end })
-        }
+        Ok(RangeRows { rows, to: end })
     }
 
     fn shared_chunks(&self, peer: NodeId, from: &[u8], to: &[u8], rows_max: usize) -> Result<RangeRows, Refusal> {
@@ -176,11 +187,21 @@ impl Step<'_> {
         }
         Ok(RangeRows { rows, to: to.to_vec() })
     }
+}
 
-    fn both_hold(&self, peer: NodeId, partition: Partition, bucket: BucketId) -> bool {
-        let (layout, n) = (self.state.layout(), self.state.n_of(bucket));
-        layout.is_home(self.state.me(), partition, n) && layout.is_home(peer, partition, n)
+/// Neighbouring pieces put together until there are few; the last ends where the range does.
+pub(crate) fn in_groups(pieces: Vec<(Vec<u8>, Fingerprint)>, range: &KeyRange) -> Vec<(Vec<u8>, Fingerprint)> {
+    let size = pieces.len().div_ceil(PIECES_MAX).max(1);
+    let group = |pieces: &[(Vec<u8>, Fingerprint)]| {
+        let mut sum = Fingerprint::default();
+        pieces.iter().for_each(|(_, piece)| sum.add(*piece));
+        (pieces.last().map(|(end, _)| end.clone()).unwrap_or_default(), sum)
+    };
+    let mut groups: Vec<_> = pieces.chunks(size).map(group).collect();
+    if let Some((end, _)) = groups.last_mut() {
+        end.clone_from(&range.to);
     }
+    groups
 }
 
 #[cfg(test)]
@@ -188,12 +209,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sum_does_not_depend_on_order_and_sees_every_row() {
-        let row = |key: u8, digest: u8| (alloc::vec![key], Digest([digest; 16]));
-        let sum = sum_of(&[row(1, 1), row(2, 2)]);
-        assert_eq!(sum, sum_of(&[row(2, 2), row(1, 1)]));
-        assert_ne!(sum, sum_of(&[row(1, 2), row(2, 1)]));
-        assert_ne!(sum, sum_of(&[row(1, 1)]));
+    fn groups_are_few_and_cover_the_range() {
+        let pieces: Vec<_> = (1..=100u8)
+            .map(|number| {
+                let fingerprint = Fingerprint {
+                    sum: u128::from(number),
+                    count: 1,
+                };
+                (alloc::vec![number], fingerprint)
+            })
+            .collect();
+        let range = KeyRange::new(alloc::vec![0], alloc::vec![200]);
+        let groups = in_groups(pieces, &range);
+        assert!(groups.len() <= PIECES_MAX);
+        assert!(groups.is_sorted_by_key(|(end, _)| end.clone()));
+        assert_eq!(groups.iter().map(|(_, group)| group.count).sum::<u64>(), 100);
+        assert_eq!(groups.last().map(|(end, _)| end.clone()), Some(alloc::vec![200]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::hints::Role;
 use super::ranges::chunk_key;
 use super::state::{ChunkWaiter, Step};
 use crate::context::Context;
+use crate::fingerprint::KeyRange;
 use crate::ids::{BucketId, NodeId, Partition, Tick};
 use crate::message::{
     Copy, Digest, Envelope, Message, OpId, ReadResult, Refusal, SideRow, Write, WritePurpose, Written,
@@ -83,9 +84,9 @@ impl Step<'_> {
                 what,
                 from: first,
                 to,
-                sum,
+                fingerprint,
             } => {
-                let result = self.serve_compare(from, what, &first, &to, sum);
+                let result = self.serve_compare(from, what, &KeyRange::new(first, to), fingerprint);
                 self.reply(from, Message::CompareReply { op, result });
             }
             Message::Collect { op, ask } => self.serve_collect(from, op, &ask),
@@ -202,8 +203,7 @@ impl Step<'_> {
         } else {
             self.owe_chunk(&chunk_key(header.partition, header.id), stands_for)?
         };
-        let token = self.chunk_token(ChunkWaiter::Member(from, op, owed));
-        self.storage.write_chunk(token, header, body);
+        self.write_own_chunk(ChunkWaiter::Member(from, op, owed), header, body);
         Ok(())
     }
 

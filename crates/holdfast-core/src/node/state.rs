@@ -4,9 +4,11 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 use super::clock::{BoundNotDurable, Clock};
 use super::dead::DeadIndex;
+use super::fingerprints::Fingerprints;
 use super::handed_over::HandedOver;
 use super::hints::HintIndex;
 use super::identity::Identity;
@@ -16,6 +18,7 @@ use crate::coordinate::Coordinate;
 use crate::coordinate::mend::Mends;
 use crate::coordinate::put::Incoming;
 use crate::event::ClusterEvent;
+use crate::fingerprint::FingerprintKey;
 use crate::gossip::Gossip;
 use crate::ids::{BucketId, ChunkId, NodeId, ObjectKey, Partition, RequestId, Tick};
 use crate::layout::Layout;
@@ -24,7 +27,8 @@ use crate::place::Place;
 use crate::planted::Planted;
 use crate::registry::Registry;
 use crate::request::Count;
-use crate::storage::{Batch, ChunkToken, Storage, WriteSeq};
+use crate::scrub::ScrubReport;
+use crate::storage::{Batch, ChunkHeader, ChunkToken, Storage, WriteSeq};
 use crate::time::Now;
 
 /// Memory of a node.
@@ -45,6 +49,18 @@ pub(crate) struct State {
     pub(crate) repairing: BTreeSet<Place>,
     /// What this node owes homes that were away.
     pub(crate) hints: HintIndex,
+    /// What this node and others should have in common.
+    pub(crate) fingerprints: Fingerprints,
+    /// What scrubs found.
+    pub(crate) scrub: ScrubReport,
+    /// Members that this node is comparing itself with.
+    pub(crate) comparing: BTreeSet<NodeId>,
+    /// When it compares itself with the next of them, in monotonic microseconds.
+    pub(crate) next_compare_us: Option<u64>,
+    /// With which it did so last.
+    pub(crate) compared_last: Option<NodeId>,
+    /// Rows and chunks that comparisons found to differ, in this run.
+    pub(crate) differences: u64,
     /// Bodies that wait to be forgotten.
     pub(crate) dead: DeadIndex,
     /// Homes to which hints are being handed off.
@@ -64,6 +80,8 @@ pub(crate) struct State {
     chunk_waiting: BTreeMap<ChunkToken, ChunkWaiter>,
     /// Which chunk is being read under a token.
     chunk_reads: BTreeMap<ChunkToken, (Partition, ChunkId)>,
+    /// The partitions whose chunks change under a token.
+    chunk_changes: BTreeMap<ChunkToken, Vec<Partition>>,
     /// Damaged chunks that are written again.
     pub(crate) mends: Mends,
 }
@@ -103,6 +121,7 @@ impl State {
     pub(crate) fn new(config: Config, identity: Identity, clock: Clock, registry: Registry, gossip: Gossip) -> Self {
         // Operation ids of different boots never meet: a late reply to an earlier run finds nobody.
         let next_op = identity.boot << 40;
+        let fingerprints = Fingerprints::unread(config.fingerprint_key);
         Self {
             config,
             identity,
@@ -114,6 +133,12 @@ impl State {
             counts: BTreeMap::new(),
             repairing: BTreeSet::new(),
             hints: HintIndex::default(),
+            fingerprints,
+            scrub: ScrubReport::default(),
+            comparing: BTreeSet::new(),
+            next_compare_us: None,
+            compared_last: None,
+            differences: 0,
             dead: DeadIndex::default(),
             handing_off: BTreeSet::new(),
             delivering: BTreeSet::new(),
@@ -126,6 +151,7 @@ impl State {
             waiting: VecDeque::new(),
             chunk_waiting: BTreeMap::new(),
             chunk_reads: BTreeMap::new(),
+            chunk_changes: BTreeMap::new(),
             mends: Mends::default(),
         }
     }
@@ -175,6 +201,17 @@ impl State {
         self.chunk_waiting.remove(&token)
     }
 
+    /// Chunks were changed under a token, or it was tried.
+    pub(crate) fn chunks_changed(&mut self, token: ChunkToken) {
+        for partition in self.chunk_changes.remove(&token).into_iter().flatten() {
+            self.fingerprints.forget_chunks(partition);
+        }
+    }
+
+    pub(crate) const fn fingerprint_key(&self) -> FingerprintKey {
+        self.config.fingerprint_key
+    }
+
     pub(crate) fn take_chunk_read(&mut self, token: ChunkToken) -> Option<(Partition, ChunkId)> {
         self.chunk_reads.remove(&token)
     }
@@ -196,6 +233,26 @@ pub(crate) struct Step<'a> {
     pub(crate) spawned: Vec<Box<dyn Coordinate>>,
     /// Operations whose own copy was already on disk when they asked.
     pub(crate) own_synced: Vec<OpId>,
+}
+
+impl<'a> Step<'a> {
+    pub(crate) fn new(
+        now: Now,
+        content_ms: u64,
+        state: &'a mut State,
+        storage: &'a mut dyn Storage,
+        effects: &'a mut Vec<Effect>,
+    ) -> Self {
+        Self {
+            now,
+            content_ms,
+            state,
+            storage,
+            effects,
+            spawned: Vec::new(),
+            own_synced: Vec::new(),
+        }
+    }
 }
 
 impl Step<'_> {
@@ -261,6 +318,7 @@ impl Step<'_> {
 
     /// Writes a batch, with a higher tick bound in it if one is due for ticks up to `seen`.
     pub(crate) fn write(&mut self, mut batch: Batch, seen: Tick) -> WriteSeq {
+        self.note_in_fingerprints(&batch);
         let bound = self.state.clock.raise(self.now.wall_ms, seen, &mut batch);
         let seq = self.storage.write(batch);
         if let Some(bound) = bound {
@@ -289,6 +347,22 @@ impl Step<'_> {
 }
 
 impl Step<'_> {
+    /// Writes a chunk to this disk.
+    pub(crate) fn write_own_chunk(&mut self, waiter: ChunkWaiter, header: ChunkHeader, body: Bytes) {
+        let token = self.chunk_token(waiter);
+        self.state.chunk_changes.insert(token, Vec::from([header.partition]));
+        self.storage.write_chunk(token, header, body);
+    }
+
+    /// Removes chunks from this disk.
+    pub(crate) fn remove_own_chunks(&mut self, waiter: ChunkWaiter, chunks: Vec<(Partition, ChunkId)>) {
+        let token = self.chunk_token(waiter);
+        let mut partitions: Vec<Partition> = chunks.iter().map(|(partition, _)| *partition).collect();
+        partitions.dedup();
+        self.state.chunk_changes.insert(token, partitions);
+        self.storage.remove_chunks(token, chunks);
+    }
+
     /// Reads a range of a chunk on this disk; should it turn out to be damaged, it is mended.
     pub(crate) fn read_own_chunk(
         &mut self,

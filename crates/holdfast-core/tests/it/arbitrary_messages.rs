@@ -2,10 +2,11 @@
 
 use holdfast_core::content::Manifest;
 use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld};
+use holdfast_core::fingerprint::Fingerprint;
 use holdfast_core::ids::{BucketId, PartId, RequestId};
 use holdfast_core::message::{
-    Compared, Copy, Envelope, Message, RangeRows, ReadResult, Refusal, ShardCursor, ShardRows, SideRange, SideRow,
-    Walk, WalkEnd, Write, WritePurpose, Written,
+    Compared, Comparison, Copy, Envelope, Message, RangeRows, ReadResult, Refusal, ShardCursor, ShardRows, SideRange,
+    SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
 };
 use holdfast_core::request::{
     Answer, ClientRequest, Get, Got, List, Page, PageEntry, Put, PutOutcome, PutValue, ReadChunk, ReadFault, Request,
@@ -182,11 +183,20 @@ fn list_message() -> BoxedStrategy<Message> {
     .boxed()
 }
 
+fn fingerprint() -> impl Strategy<Value = Fingerprint> {
+    (any::<u128>(), any::<u64>()).prop_map(|(sum, count)| Fingerprint { sum, count })
+}
+
 fn range_message() -> BoxedStrategy<Message> {
     let range = (space(), row_key(), row_key()).prop_map(|(space, from, to)| SideRange { space, from, to });
     let ranges = vec((side_rows(), any::<bool>()), 0..3);
     let compared = prop_oneof![Just(Compared::Chunks), space().prop_map(Compared::Rows)];
     let differing = (vec((row_key(), digest()), 0..4), row_key()).prop_map(|(rows, to)| RangeRows { rows, to });
+    let comparison = prop_oneof![
+        Just(Comparison::Equal),
+        differing.prop_map(Comparison::Rows),
+        vec((row_key(), fingerprint()), 0..4).prop_map(Comparison::Pieces),
+    ];
     prop_oneof![
         2 => list_message(),
         1 => (op(), side_rows(), any::<bool>())
@@ -201,9 +211,9 @@ fn range_message() -> BoxedStrategy<Message> {
             partitions,
         }),
         1 => (op(), refusable(count())).prop_map(|(op, result)| Message::CountReply { op, result }),
-        1 => (op(), compared, row_key(), row_key(), digest())
-            .prop_map(|(op, what, from, to, sum)| Message::Compare { op, what, from, to, sum }),
-        1 => (op(), refusable(option::of(differing).boxed()))
+        1 => (op(), compared, row_key(), row_key(), fingerprint())
+            .prop_map(|(op, what, from, to, fingerprint)| Message::Compare { op, what, from, to, fingerprint }),
+        1 => (op(), refusable(comparison.boxed()))
             .prop_map(|(op, result)| Message::CompareReply { op, result }),
     ]
     .boxed()
@@ -216,6 +226,8 @@ fn collect_message() -> BoxedStrategy<Message> {
         vec((place(), part()), 0..4).prop_map(Collect::Named),
         vec(partition(), 0..4).prop_map(Collect::Hints),
         vec(range, 0..4).prop_map(Collect::Remove),
+        vec((place(), digest()), 0..4).prop_map(Collect::Tombstones),
+        vec((place(), digest()), 0..4).prop_map(Collect::Erase),
         vec(row_key(), 0..4).prop_map(Collect::Forget),
     ];
     let held = (
@@ -232,9 +244,12 @@ fn collect_message() -> BoxedStrategy<Message> {
         vec(part(), 0..4).prop_map(Collected::Named),
         held.prop_map(Collected::Hints),
         Just(Collected::Done),
+        vec(any::<u32>(), 0..4).prop_map(Collected::Otherwise),
     ];
     prop_oneof![
         (op(), ask).prop_map(|(op, ask)| Message::Collect { op, ask }),
+        (op(), op()).prop_map(|(op, forward)| Message::Claim { op, forward }),
+        op().prop_map(|op| Message::ClaimReply { op }),
         (op(), refusable(collected.boxed())).prop_map(|(op, result)| Message::CollectReply { op, result }),
     ]
     .boxed()

@@ -123,10 +123,12 @@ const fn number_of(message: &Message) -> usize {
         Message::CompareReply { .. } => 19,
         Message::Collect { .. } => 20,
         Message::CollectReply { .. } => 21,
+        Message::Claim { .. } => 22,
+        Message::ClaimReply { .. } => 23,
     }
 }
 
-const VARIANTS: usize = 22;
+const VARIANTS: usize = 24;
 
 #[test]
 fn every_message_has_a_golden_file() {

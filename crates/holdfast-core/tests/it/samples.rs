@@ -5,12 +5,13 @@ use holdfast_core::bucket::{AccessKey, Bucket, BucketState, Conflict, KeyState, 
 use holdfast_core::content::{BodyForm, Content, Kind, Manifest, ManifestPart, StoredBody};
 use holdfast_core::context::Context;
 use holdfast_core::dead::{ChunkRange, Collect, Collected, DeadBody, HintsHeld};
+use holdfast_core::fingerprint::Fingerprint;
 use holdfast_core::ids::{
     ActorId, BucketId, ChunkId, ClusterId, Dot, NodeId, ObjectKey, PartId, Partition, RequestId, Tick, UploadId,
 };
 use holdfast_core::message::{
-    Compared, Copy, Digest, Envelope, Header, Message, OpId, RangeRows, ReadResult, Refusal, ShardCursor, ShardRows,
-    SideRange, SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
+    Compared, Comparison, Copy, Digest, Envelope, Header, Message, OpId, RangeRows, ReadResult, Refusal, ShardCursor,
+    ShardRows, SideRange, SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
 };
 use holdfast_core::place::Place;
 use holdfast_core::record::{Record, Version};
@@ -443,7 +444,10 @@ fn range_messages() -> Vec<(&'static str, Message)> {
         what,
         from: vec![2, 1],
         to: vec![2, 2],
-        sum: Digest(*b"fedcba9876543210"),
+        fingerprint: Fingerprint {
+            sum: 0xfedc_ba98_7654_3210,
+            count: 5,
+        },
     };
     let differing = RangeRows {
         rows: vec![(place().row_key(), Digest(*b"0123456789abcdef"))],
@@ -509,14 +513,31 @@ fn range_messages() -> Vec<(&'static str, Message)> {
             "compare-reply",
             Message::CompareReply {
                 op: OP,
-                result: Ok(Some(differing)),
+                result: Ok(Comparison::Rows(differing)),
             },
         ),
         (
             "compare-reply-equal",
             Message::CompareReply {
                 op: OP,
-                result: Ok(None),
+                result: Ok(Comparison::Equal),
+            },
+        ),
+        (
+            "compare-reply-pieces",
+            Message::CompareReply {
+                op: OP,
+                result: Ok(Comparison::Pieces(vec![
+                    (vec![2, 1, 9], Fingerprint { sum: 1, count: 40 }),
+                    (vec![2, 2], Fingerprint { sum: 2, count: 50 }),
+                ])),
+            },
+        ),
+        (
+            "compare-reply-not-read",
+            Message::CompareReply {
+                op: OP,
+                result: Err(Refusal::NotReadYet),
             },
         ),
     ]
@@ -538,6 +559,14 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
     };
     let part = PartId(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100);
     vec![
+        (
+            "claim",
+            Message::Claim {
+                op: OP,
+                forward: OpId(77),
+            },
+        ),
+        ("claim-reply", Message::ClaimReply { op: OP }),
         ("collect-named", ask(Collect::Named(vec![(place(), part)]))),
         ("collect-hints", ask(Collect::Hints(vec![Partition(1), Partition(513)]))),
         (
@@ -548,6 +577,15 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
                 to: 1_025,
             }])),
         ),
+        (
+            "collect-tombstones",
+            ask(Collect::Tombstones(vec![(place(), Digest(*b"0123456789abcdef"))])),
+        ),
+        (
+            "collect-erase",
+            ask(Collect::Erase(vec![(place(), Digest(*b"0123456789abcdef"))])),
+        ),
+        ("collect-reply-otherwise", reply(Collected::Otherwise(vec![0, 63]))),
         ("collect-forget", ask(Collect::Forget(vec![place().row_key()]))),
         ("collect-reply-named", reply(Collected::Named(vec![part]))),
         (

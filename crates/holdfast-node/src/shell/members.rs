@@ -131,6 +131,12 @@ impl Shell {
         self.inner.lock_core().node.forgetting()
     }
 
+    /// How this node's disk is looked after.
+    #[must_use]
+    pub fn checked(&self) -> holdfast_core::scrub::Checked {
+        self.inner.lock_core().node.checked()
+    }
+
     /// What happens from now on, as this node sees it, with the Unix milliseconds at which it did. Who reads too slowly
     /// misses the oldest, and is told how many.
     #[must_use]

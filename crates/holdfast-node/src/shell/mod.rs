@@ -25,8 +25,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use holdfast_core::event::ClusterEvent;
+use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::{ActorId, NodeId};
-use holdfast_core::node::{Config, DEAD_WAIT_MS, MESSAGE_LIFE_MS, Node};
+use holdfast_core::node::{COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, MESSAGE_LIFE_MS, Node, SCRUB_EVERY_MS};
 use holdfast_core::registry::Registry;
 use holdfast_core::request::Answer;
 use holdfast_core::storage::Storage;
@@ -51,6 +52,8 @@ pub struct ShellConfig {
     pub store: Options,
     /// When what is dead may go.
     pub forgetting: Forgetting,
+    /// How often what lies on the disk is looked after.
+    pub upkeep: Upkeep,
     /// Answers nodes that register, if anyone does.
     pub strangers: Option<Arc<dyn Strangers>>,
     /// Called once when the node must stop because its disk, or the program, is broken.
@@ -79,6 +82,24 @@ impl Default for Forgetting {
             dead_wait_ms: DEAD_WAIT_MS,
             message_life_ms: MESSAGE_LIFE_MS,
             commit_within_ms: 24 * 3600 * 1000,
+        }
+    }
+}
+
+/// How often a node looks after what it holds (rules A1, A2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Upkeep {
+    /// Between two comparisons, each with the next member in turn, in milliseconds.
+    pub compare_every_ms: u64,
+    /// Between two readings of the whole disk, in milliseconds.
+    pub scrub_every_ms: u64,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            compare_every_ms: COMPARE_EVERY_MS,
+            scrub_every_ms: SCRUB_EVERY_MS,
         }
     }
 }
@@ -189,6 +210,9 @@ impl Shell {
             kernel: kernel_boot_id(),
             message_life_ms: config.forgetting.message_life_ms,
             dead_wait_ms: config.forgetting.dead_wait_ms,
+            fingerprint_key: FingerprintKey(config.identity.secret.derive("fingerprints")),
+            compare_every_ms: config.upkeep.compare_every_ms,
+            scrub_every_ms: config.upkeep.scrub_every_ms,
             gossip_seed: random_u64(),
             planted: None,
         };

@@ -50,6 +50,7 @@ async fn start(data: PathBuf, identity: Identity, listener: Arc<TcpListener>) ->
 fn config(data: PathBuf, identity: Identity) -> ShellConfig {
     ShellConfig {
         forgetting: Default::default(),
+        upkeep: Default::default(),
         data,
         identity,
         store: holdfast_store::Options::default(),

@@ -22,7 +22,8 @@ pub enum Counted {
 #[must_use]
 pub fn check_record(truth: &Truth, key: KeyIx, asked_us: u64, record: &Record, counted: Counted) -> Option<String> {
     let of = truth.of(key);
-    let seen = truth.seen_in(key, record);
+    let mut seen = truth.seen_in(key, record);
+    seen.union(&of.forgotten);
     for write in &of.acked {
         let write = truth.write(*write);
         let Some(acked) = write.acked.as_ref().filter(|acked| acked.at_us < asked_us) else {

@@ -41,6 +41,7 @@ pub fn check(world: &mut World, watch: &mut Watch) -> BTreeMap<BucketId, Count> 
         check_counts(world, watch, member);
         check_registry(world, watch, member);
         check_hints(world, watch, member);
+        check_fingerprints(world, watch, member);
     }
     counts
 }
@@ -234,6 +235,19 @@ fn check_hints(world: &World, watch: &mut Watch, member: usize) {
         && !node.hints().is_empty()
     {
         violated(world, watch, format!("n{member} believes to owe {:?}", node.hints()));
+    }
+}
+
+/// What a node tells others of its disk is what is on it (A1, A2).
+fn check_fingerprints(world: &mut World, watch: &mut Watch, member: usize) {
+    let of = &mut world.members[member];
+    let now = of.clock.read(world.now_us);
+    let Process::Up(node) = &mut of.process else { return };
+    let checked = node.checked();
+    let wrong = node.count_wrong_fingerprints(now, &mut of.disk);
+    if !checked.is_read || wrong != Ok(0) || checked.fingerprints_wrong > 0 {
+        let what = format!("n{member}: {checked:?}, fingerprints that are wrong now: {wrong:?}");
+        violated(world, watch, what);
     }
 }
 

@@ -5,14 +5,17 @@
 use std::collections::BTreeSet;
 
 use holdfast_core::content::BodyForm;
-use holdfast_core::ids::{ChunkId, PartId, Partition};
+use holdfast_core::ids::{ChunkId, PartId, Partition, SYSTEM_BUCKET};
 use holdfast_core::place::Place;
-use holdfast_core::record::Record;
+use holdfast_core::record::{Record, Version};
 use holdfast_core::request::UploadState;
 use holdfast_core::storage::{Space, Storage};
 use holdfast_core::wire::hint::decode_hint;
 use holdfast_core::wire::record::{decode_manifest, decode_part, decode_row, decode_upload};
 use holdfast_store::MemoryStore;
+
+use super::dots::name;
+use crate::truth::{KeyIx, Truth};
 
 /// Judges a removal.
 #[must_use]
@@ -47,6 +50,41 @@ pub fn check_gone(disks: &[&MemoryStore], partitions: usize, now_ms: u64) -> Opt
                         header.id.index, header.id.part, header.owner.key
                     ));
                 }
+            }
+        }
+    }
+    None
+}
+
+/// Judges a copy that a home wrote: an object that a deletion had replaced, which was forgotten since, must not be in it.
+#[must_use]
+pub fn check_copy(truth: &Truth, key: KeyIx, before: Option<&Record>, after: &Record) -> Option<String> {
+    let of = truth.of(key);
+    let is_new = |version: &&Version| before.is_none_or(|before| before.find(version.dot).is_none());
+    after.versions().iter().filter(is_new).find_map(|version| {
+        let index = of.by_dot.get(&version.dot)?.0;
+        let is_back = !version.content.is_deletion() && of.forgotten.contains(index);
+        is_back.then(|| {
+            format!(
+                "{:?} has {} of {} again, whose deletion was forgotten",
+                of.place.key,
+                name(version.dot),
+                version.request
+            )
+        })
+    })
+}
+
+/// A record of deletions that is still there, when enough time has passed for it to go. The registry's stay.
+#[must_use]
+pub fn check_no_tombstone(disks: &[&MemoryStore]) -> Option<String> {
+    for (member, disk) in disks.iter().enumerate() {
+        for (key, row) in disk.rows(Space::Rows) {
+            if let (Some((place, _)), Ok((_, record))) = (Place::parse(key), decode_row(row))
+                && place.bucket != SYSTEM_BUCKET
+                && record.is_tombstone()
+            {
+                return Some(format!("n{member} still knows that {:?} was deleted", place.key));
             }
         }
     }

@@ -48,6 +48,8 @@ pub enum Promise {
     NamedKept,
     /// Chunks that nobody names and nobody can commit any more go (D10)
     DeadGo,
+    /// What a deletion that was forgotten had replaced does not come back (G1).
+    ForgottenStays,
     /// Uploads and parts are kept until they are closed, and closed for good then.
     UploadsKept,
     /// Once all is healed and quiet, all homes hold the same.

@@ -53,7 +53,8 @@ pub fn acknowledged(watch: &mut Watch, now_us: u64, write: WriteIx, outcome: &Pu
         if of_write.known.is_none() {
             dead.push(acked.dot);
             replaced.push(*earlier_ix);
-            if !replaces(outcome, earlier_dot) && unreplaced.is_none() {
+            let is_forgotten = of.forgotten.contains(acked.dot.0);
+            if !replaces(outcome, earlier_dot) && !is_forgotten && unreplaced.is_none() {
                 unreplaced = Some(format!(
                     "blind {} of {:?}, begun at {} us and done as {}, does not cover {}, acknowledged at {} us",
                     of_write.request,

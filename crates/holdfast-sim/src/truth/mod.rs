@@ -161,6 +161,8 @@ pub struct KeyTruth {
     pub issued: BTreeMap<(ActorId, Life), Tick>,
     /// Acknowledged writes in the order of their acknowledgement.
     pub acked: Vec<WriteIx>,
+    /// Deletions that some home has forgotten, and all that they had replaced.
+    pub forgotten: Bits,
 }
 
 /// Everything.
@@ -205,6 +207,7 @@ impl Truth {
             by_dot: BTreeMap::new(),
             issued: BTreeMap::new(),
             acked: Vec::new(),
+            forgotten: Bits::new(),
         });
         key
     }
@@ -339,6 +342,12 @@ impl Truth {
     /// Which node has written under an actor's name, if this one is the first to be asked about it.
     pub fn node_of_actor(&mut self, actor: ActorId, node: NodeIx) -> NodeIx {
         *self.actors.entry(actor).or_insert(node)
+    }
+
+    /// A home forgets a record of deletions (G1).
+    pub fn forget(&mut self, key: KeyIx, record: &Record) {
+        let seen = self.seen_in(key, record);
+        self.keys[key.0].forgotten.union(&seen);
     }
 
     /// The live dots of a record and all that they had truly replaced. Dots that nobody issued are left out.

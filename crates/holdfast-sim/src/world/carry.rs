@@ -1,7 +1,7 @@
 //! Carrying things: messages between nodes, answers to clients, syncs and chunk operations of disks, timers.
 
 use holdfast_core::ids::{ChunkId, NodeId, Partition};
-use holdfast_core::message::{Envelope, Message, ShardRows, WalkEnd, WritePurpose};
+use holdfast_core::message::{Comparison, Envelope, Message, ShardRows, WalkEnd, WritePurpose};
 use holdfast_core::node::{ClientToken, Effect, Input, Node};
 use holdfast_core::request::{Answer, ClientRequest, PutOutcome, Request};
 use holdfast_core::storage::{ChunkToken, Space, Storage, WriteSeq};
@@ -18,6 +18,9 @@ use crate::watch::{Cause, Watch};
 
 /// The slowest disk takes this long: slower than every patience, but over when the cluster must be well again.
 const DISK_US_MAX: u64 = 8_000_000;
+
+/// A connection tries again after this long at least, in microseconds.
+const RETRANSMIT_US: u64 = 200_000;
 
 impl World {
     /// Everything that follows from a step of a node.
@@ -59,11 +62,12 @@ impl World {
         self.removed_last = chunks;
     }
 
-    /// A chunk that should have gone.
+    /// A chunk or a record of deletions that should have gone.
     pub fn dead_chunk(&self) -> Option<String> {
         let disks: Vec<&MemoryStore> = self.members.iter().map(|of| &of.disk.store).collect();
         let now_ms = crate::world::EPOCH_MS + self.now_us / 1_000;
         forgotten::check_gone(&disks, self.layout.partition_count(), now_ms)
+            .or_else(|| forgotten::check_no_tombstone(&disks))
     }
 
     fn plan_disk(&mut self, member: usize) {
@@ -190,7 +194,7 @@ impl World {
         let found = dots::check_message(&watch.truth, &envelope);
         watch.judge(self.now_us, Promise::OneDotOneValue, found);
         note_sent(watch, from, &envelope);
-        let fate = self.network.send(&mut self.rng, self.now_us, from, to);
+        let fate = self.network.send(&mut self.rng, self.now_us, from, to, self.plan.holds);
         watch.trace.line(self.now_us, || {
             let fate = match fate.arrival_us {
                 None => "LOST".to_owned(),
@@ -247,7 +251,23 @@ impl World {
     ) {
         let of = &self.members[to];
         let same_session = of.incarnation == to_incarnation;
-        if !of.is_up() || !same_session || self.network.is_cut(from, to) {
+        let is_cut = self.network.is_cut(from, to);
+        if of.is_up() && same_session && is_cut && self.plan.holds {
+            // The connection goes on trying, and nobody has told the receiver that the sender has given up.
+            let at_us = self.now_us + self.rng.between(RETRANSMIT_US, 2 * RETRANSMIT_US);
+            watch.coverage.reach(Reached::MessagesHeld);
+            let envelope = Box::new(envelope);
+            return self.queue.push(
+                at_us,
+                Event::Deliver {
+                    from,
+                    to,
+                    to_incarnation,
+                    envelope,
+                },
+            );
+        }
+        if !of.is_up() || !same_session || is_cut {
             watch.coverage.reach(Reached::MessagesLost);
             return;
         }
@@ -296,14 +316,19 @@ pub(super) fn note_input(world: &World, watch: &mut Watch, member: usize, input:
         _ => format!("n{member} takes {}", describe::input(input)),
     });
     let request = match input {
+        Input::PeerDown(_) => {
+            let node = world.ids[member];
+            watch.told_down_us.insert(node, world.now_us);
+            return;
+        }
         Input::Client(_, request) => request,
         Input::Peer(_, envelope) => match &envelope.message {
             Message::Forward { request, .. } => request,
             Message::CompareReply { result: Ok(result), .. } => {
-                let reached = if result.is_some() {
-                    Reached::ComparisonDiffered
-                } else {
-                    Reached::ComparisonEqual
+                let reached = match result {
+                    Comparison::Equal => Reached::ComparisonEqual,
+                    Comparison::Pieces(_) => Reached::ComparisonInPieces,
+                    Comparison::Rows(_) => Reached::ComparisonDiffered,
                 };
                 return watch.coverage.reach(reached);
             }
@@ -353,13 +378,8 @@ fn note_sent(watch: &mut Watch, from: usize, envelope: &Envelope) {
         }
         Message::Forward { request, .. } => {
             watch.coverage.reach(Reached::Forwarded);
-            if watch.forwards.insert((from, request.request)) {
-                return;
-            }
-            watch.coverage.reach(Reached::ForwardRetried);
-            // The home tried first may still take it, after a freeze for example: an attempt without a certain answer.
-            if let Some(write) = watch.truth.write_of(request.request) {
-                watch.truth.abandon(write);
+            if !watch.forwards.insert((from, request.request)) {
+                watch.coverage.reach(Reached::ForwardRetried);
             }
         }
         _ => {}

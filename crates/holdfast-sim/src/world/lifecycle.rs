@@ -1,5 +1,6 @@
 //! Processes begin and end, and learn which peers they can reach.
 
+use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::ActorId;
 use holdfast_core::node::{Config, DEAD_WAIT_MS, Input, Node};
 use holdfast_core::storage::{Storage, WriteSeq};
@@ -14,6 +15,12 @@ const STILL_US_MAX: u64 = 2_000_000;
 
 /// How long dead bodies wait where the cluster forgets within the run, in milliseconds.
 const DEAD_WAIT_SHORT_MS: u64 = 2_000;
+
+/// Time between two comparisons of a member with the next one, in milliseconds: rare, or they hide what hints should have done.
+const COMPARE_EVERY_SHORT_MS: u64 = 60_000;
+
+/// Time between two scrubs of a disk, in milliseconds.
+const SCRUB_EVERY_SHORT_MS: u64 = 60_000;
 
 /// Idle clients come back within this time of a node.
 const RUSH_US_MAX: u64 = 400_000;
@@ -38,6 +45,9 @@ impl World {
             } else {
                 DEAD_WAIT_MS
             },
+            fingerprint_key: FingerprintKey([7; 32]),
+            compare_every_ms: COMPARE_EVERY_SHORT_MS,
+            scrub_every_ms: SCRUB_EVERY_SHORT_MS,
             gossip_seed: self.gossip_rng.next_u64(),
             planted: self.planted,
         };

@@ -104,21 +104,22 @@ impl Network {
         }
     }
 
-    /// Decides what becomes of a message of a session.
-    pub fn send(&mut self, rng: &mut Rng, now_us: u64, from: usize, to: usize) -> Fate {
-        self.decide(rng, now_us, from, to, true)
+    /// Decides what becomes of a message of a session. A connection that holds what it cannot deliver tries again when the
+    /// link works, as TCP does.
+    pub fn send(&mut self, rng: &mut Rng, now_us: u64, from: usize, to: usize, holds: bool) -> Fate {
+        self.decide(rng, now_us, from, to, true, holds)
     }
 
     /// Decides what becomes of a datagram, which keeps no order.
     pub fn send_datagram(&mut self, rng: &mut Rng, now_us: u64, from: usize, to: usize) -> Fate {
-        self.decide(rng, now_us, from, to, false)
+        self.decide(rng, now_us, from, to, false, false)
     }
 
-    fn decide(&mut self, rng: &mut Rng, now_us: u64, from: usize, to: usize, ordered: bool) -> Fate {
+    fn decide(&mut self, rng: &mut Rng, now_us: u64, from: usize, to: usize, ordered: bool, holds: bool) -> Fate {
         let latency_us = self.latency_us;
         let link = self.link(from, to);
         let trouble = link.trouble;
-        let lost = link.cuts > 0 || rng.per_mille(trouble.loss);
+        let lost = link.cuts > 0 && !holds || rng.per_mille(trouble.loss);
         let mut arrival_us = now_us + latency_us + rng.below(latency_us);
         if trouble.disorder > 0 {
             arrival_us += rng.below(latency_us * trouble.disorder);

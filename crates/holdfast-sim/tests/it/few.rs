@@ -1,19 +1,25 @@
 //! A few nodes by hand instead of a simulated cluster: for tests that say themselves who hears whom, and what rots.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use holdfast_core::bucket::Settings;
+use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::{ActorId, BucketId, ClusterId, NodeId, ObjectKey, RequestId};
 use holdfast_core::layout::{Layout, Member};
-use holdfast_core::message::Message;
+use holdfast_core::message::{Envelope, Message};
 use holdfast_core::node::{ClientToken, Config, DEAD_WAIT_MS, Effect, Input, MESSAGE_LIFE_MS, Node};
+use holdfast_core::planted::Planted;
 use holdfast_core::request::{Answer, ClientRequest, Request};
 use holdfast_core::time::Now;
+use holdfast_core::wire::message::encode;
 use holdfast_store::MemoryStore;
 use holdfast_store::memory::Event;
 
 pub(crate) const PARTITION_BITS: u8 = 4;
+
+/// Time between two scrubs of a node, in milliseconds.
+pub(crate) const SCRUB_EVERY_MS: u64 = 600_000;
 
 /// A bucket of three homes that takes stand-ins, with as many synced copies wanted as said.
 pub(crate) const fn settings(w: u8) -> Settings {
@@ -44,12 +50,21 @@ pub(crate) struct Few {
     answers: Vec<Answer>,
     /// Links that carry nothing, from and to.
     cut: BTreeSet<(usize, usize)>,
+    /// Links that hold what they are given, from and to, and what they hold.
+    held: BTreeMap<(usize, usize), Vec<(NodeId, Envelope)>>,
     /// Questions for a chunk that were carried.
     pub(crate) chunk_questions: usize,
+    /// Bytes of comparisons that were carried, both ways.
+    pub(crate) compared_bytes: usize,
 }
 
 impl Few {
     pub(crate) fn new(count: u64) -> Self {
+        Self::with_fault(count, None)
+    }
+
+    /// The same, with a fault planted in each.
+    pub(crate) fn with_fault(count: u64, fault: Option<Planted>) -> Self {
         let members = (1..=count).map(|id| Member {
             id: NodeId(id),
             name: format!("n{id}"),
@@ -67,22 +82,13 @@ impl Few {
             },
             answers: Vec::new(),
             cut: BTreeSet::new(),
+            held: BTreeMap::new(),
             chunk_questions: 0,
+            compared_bytes: 0,
         };
         for id in 1..=count {
             let mut store = MemoryStore::new();
-            let config = Config {
-                cluster: ClusterId(9),
-                node: NodeId(id),
-                layout: Arc::clone(&layout),
-                fresh_actor: ActorId(100 + id),
-                kernel: [1; 16],
-                planted: None,
-                message_life_ms: MESSAGE_LIFE_MS,
-                dead_wait_ms: DEAD_WAIT_MS,
-                gossip_seed: id,
-            };
-            let (node, _) = Node::start(config, &mut store).expect("starts");
+            let (node, _) = Node::start(config(id, &layout, fault), &mut store).expect("starts");
             few.nodes.push((node, store));
         }
         for at in 0..few.nodes.len() {
@@ -112,6 +118,41 @@ impl Few {
         }
     }
 
+    /// What one node sends to another waits, and neither knows.
+    pub(crate) fn hold(&mut self, from: usize, to: usize) {
+        self.held.insert((from, to), Vec::new());
+    }
+
+    /// It comes.
+    pub(crate) fn release(&mut self, from: usize, to: usize) {
+        for (sender, envelope) in self.held.remove(&(from, to)).unwrap_or_default() {
+            self.feed(to, Input::Peer(sender, envelope));
+        }
+    }
+
+    /// A node finds that it cannot reach another any more.
+    pub(crate) fn lose(&mut self, at: usize, other: usize) {
+        self.feed(at, Input::PeerDown(node_at(other)));
+    }
+
+    /// A node's disk is lost, and it starts on an empty one.
+    pub(crate) fn wipe(&mut self, at: usize) {
+        self.nodes[at].1 = MemoryStore::new();
+        self.restart(at);
+    }
+
+    /// A node's process ends and another starts on its disk, which the others notice.
+    pub(crate) fn restart(&mut self, at: usize) {
+        let others: Vec<usize> = (0..self.nodes.len()).filter(|other| *other != at).collect();
+        others.iter().for_each(|other| self.part(at, *other));
+        let (_, store) = &mut self.nodes[at];
+        store.sync();
+        store.take_events();
+        let (node, _) = Node::start(config(at as u64 + 1, &self.layout, None), store).expect("starts");
+        self.nodes[at].0 = node;
+        others.iter().for_each(|other| self.join(at, *other));
+    }
+
     /// Gives a node one input, and all nodes what follows from it until nothing does.
     fn feed(&mut self, at: usize, input: Input) {
         let mut inputs = vec![(at, input)];
@@ -126,6 +167,13 @@ impl Few {
             for effect in effects {
                 let (to, carried) = match effect {
                     Effect::Send(to, envelope) => {
+                        if let Some(held) = self.held.get_mut(&(at, to.0 as usize - 1)) {
+                            held.push((node_at(at), envelope));
+                            continue;
+                        }
+                        if matches!(envelope.message, Message::Compare { .. } | Message::CompareReply { .. }) {
+                            self.compared_bytes += encode(&envelope).0.len();
+                        }
                         self.chunk_questions += usize::from(matches!(envelope.message, Message::ReadChunk { .. }));
                         (to, Input::Peer(node_at(at), envelope))
                     }
@@ -180,12 +228,22 @@ impl Few {
 
     /// The same, with an id of its own for a write.
     pub(crate) fn ask_as(&mut self, id: u128, at: usize, what: Request) -> Answer {
+        self.begin(id, at, what);
+        self.answer()
+    }
+
+    /// A client's request, as far as it comes without time passing.
+    pub(crate) fn begin(&mut self, id: u128, at: usize, what: Request) {
         let request = ClientRequest {
             request: RequestId(id),
             deadline_ms: 10_000,
             what,
         };
         self.feed(at, Input::Client(ClientToken(1), request));
+    }
+
+    /// The answer to what was begun.
+    pub(crate) fn answer(&mut self) -> Answer {
         for _ in 0..10_000 {
             if let Some(answer) = self.answers.pop() {
                 return answer;
@@ -193,6 +251,23 @@ impl Few {
             self.step_until(u64::MAX, Node::next_timer_us);
         }
         panic!("never answered");
+    }
+}
+
+fn config(id: u64, layout: &Arc<Layout>, planted: Option<Planted>) -> Config {
+    Config {
+        cluster: ClusterId(9),
+        node: NodeId(id),
+        layout: Arc::clone(layout),
+        fresh_actor: ActorId(100 + id),
+        kernel: [1; 16],
+        planted,
+        message_life_ms: MESSAGE_LIFE_MS,
+        dead_wait_ms: DEAD_WAIT_MS,
+        fingerprint_key: FingerprintKey([7; 32]),
+        compare_every_ms: 3_600_000,
+        scrub_every_ms: SCRUB_EVERY_MS,
+        gossip_seed: id,
     }
 }
 

@@ -1,9 +1,11 @@
 //! The simulator's own promises: a seed is a run, always the same one; what was once found stays fixed; every checker
 //! has something to check; every planted fault is noticed.
 
+mod compare;
 mod coverage;
 mod determinism;
 mod few;
+mod handed_over;
 mod hint_holders;
 mod late;
 mod mend;

@@ -74,3 +74,10 @@ fn a_round_that_stand_ins_met_is_not_the_only_one() {
 fn an_answer_shows_only_what_its_write_left() {
     must_hold(1001);
 }
+
+/// A collector looked at a key whose object had come back to life, and crossed it off its list half a minute later; by then
+/// the object was deleted again, and its deletion was never looked at any more.
+#[test]
+fn what_is_deleted_again_is_not_crossed_off() {
+    must_hold(1017);
+}

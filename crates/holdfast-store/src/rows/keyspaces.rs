@@ -1,12 +1,15 @@
 //! How each keyspace is tuned, and why. The figures come from `examples/measure.rs`.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use fjall::compaction::Leveled;
 use fjall::config::{CompressionPolicy, RestartIntervalPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 use holdfast_core::storage::Space;
 
 use super::Table;
+use super::rest::CallsAtRest;
 use crate::options::Options;
 
 /// fjall's own threads, which flush and compact. With two or more, the first one keeps itself free for flushes by putting
@@ -34,6 +37,7 @@ pub(super) fn open(directory: &Path, options: &Options) -> fjall::Result<(Databa
         .worker_threads(WORKER_THREADS)
         .max_journaling_size(JOURNALS_BYTES_MAX)
         .max_cached_files(Some(OPEN_FILES_MAX))
+        .with_compaction_filter_factories(CallsAtRest::when_marks_are_compacted(options.on_rest))
         .open()?;
     let mut keyspaces = Vec::with_capacity(Table::COUNT);
     for table in Table::all() {
@@ -57,7 +61,9 @@ fn tuning(table: Table) -> KeyspaceCreateOptions {
             .expect_point_read_hits(true)
             .with_kv_separation(Some(separation())),
         Table::Space(Space::Rows) => options.data_block_restart_interval_policy(whole_keys()),
-        Table::Space(_) | Table::Chunks | Table::Marks => options,
+        // Each flush is compacted, so that what is to be called then is called.
+        Table::Marks => options.compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(1))),
+        Table::Space(_) | Table::Chunks => options,
     }
 }
 

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use holdfast_node::shell::Forgetting;
+use holdfast_node::shell::{Forgetting, Upkeep};
 
 pub use resolve::resolve;
 pub use settings::{LogFormat, Settings};
@@ -73,6 +73,8 @@ pub struct Config {
     pub unsafe_no_sync: bool,
     /// When what is dead may go.
     pub forgetting: Forgetting,
+    /// How often what lies on the disk is looked after.
+    pub upkeep: Upkeep,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use holdfast_node::shell::Forgetting;
+use holdfast_node::shell::{Forgetting, Upkeep};
 
 use crate::config::{Birth, Config, LogFormat, RootKey, Settings, TlsFiles};
 use crate::failure::Failure;
@@ -58,6 +58,7 @@ pub fn resolve(settings: Settings) -> Result<Config, Failure> {
         birth,
         unsafe_no_sync: settings.unsafe_no_sync.unwrap_or(false),
         forgetting: forgetting(&settings),
+        upkeep: upkeep(&settings),
         log_format: settings.log_format.unwrap_or_else(default_log_format),
         log: settings.log.clone().unwrap_or_else(|| "info".to_owned()),
     })
@@ -70,6 +71,15 @@ fn forgetting(settings: &Settings) -> Forgetting {
         dead_wait_ms: settings.dead_wait_s.map_or(usual.dead_wait_ms, ms).max(1_000),
         message_life_ms: settings.message_life_ms.unwrap_or(usual.message_life_ms).max(1),
         commit_within_ms: settings.commit_within_s.map_or(usual.commit_within_ms, ms),
+    }
+}
+
+fn upkeep(settings: &Settings) -> Upkeep {
+    let usual = Upkeep::default();
+    let ms = |seconds: u64| seconds.max(1).saturating_mul(1_000);
+    Upkeep {
+        compare_every_ms: settings.compare_every_s.map_or(usual.compare_every_ms, ms),
+        scrub_every_ms: settings.scrub_every_s.map_or(usual.scrub_every_ms, ms),
     }
 }
 

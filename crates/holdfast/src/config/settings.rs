@@ -127,6 +127,17 @@ pub struct Settings {
     /// Seconds that the body of an overwritten or deleted object stays for readers under way [default: 3600]
     #[arg(long, env = "HOLDFAST_DEAD_WAIT_S", value_name = "SECONDS", help_heading = "Other")]
     pub dead_wait_s: Option<u64>,
+    /// Seconds between two comparisons of what this node holds with the next of the other nodes [default: 60]
+    #[arg(
+        long,
+        env = "HOLDFAST_COMPARE_EVERY_S",
+        value_name = "SECONDS",
+        help_heading = "Other"
+    )]
+    pub compare_every_s: Option<u64>,
+    /// Seconds between two scrubs, which read the whole disk for damage [default: 2592000, 30 days]
+    #[arg(long, env = "HOLDFAST_SCRUB_EVERY_S", value_name = "SECONDS", help_heading = "Other")]
+    pub scrub_every_s: Option<u64>,
     /// For tests: seconds after which the body of a plain object can no longer become one
     #[arg(long, env = "HOLDFAST_COMMIT_WITHIN_S", value_name = "SECONDS", hide = true)]
     pub commit_within_s: Option<u64>,
@@ -209,6 +220,8 @@ impl Settings {
             root_secret_key: self.root_secret_key.or(other.root_secret_key),
             unsafe_no_sync: self.unsafe_no_sync.or(other.unsafe_no_sync),
             dead_wait_s: self.dead_wait_s.or(other.dead_wait_s),
+            compare_every_s: self.compare_every_s.or(other.compare_every_s),
+            scrub_every_s: self.scrub_every_s.or(other.scrub_every_s),
             message_life_ms: self.message_life_ms.or(other.message_life_ms),
             commit_within_s: self.commit_within_s.or(other.commit_within_s),
             log_format: self.log_format.or(other.log_format),

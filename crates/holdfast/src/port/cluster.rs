@@ -46,6 +46,7 @@ pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
         members: members.collect(),
         unsafe_no_sync,
         forgetting: shell.forgetting(),
+        checked: shell.checked(),
     }
 }
 

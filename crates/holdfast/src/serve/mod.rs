@@ -117,6 +117,7 @@ async fn start_shell(
         identity,
         store: store_options(config),
         forgetting: config.forgetting,
+        upkeep: config.upkeep,
         strangers,
         on_failure: Box::new(move |why| {
             let _ = failed.send(Some(why));
@@ -131,6 +132,7 @@ async fn start_shell(
 fn store_options(config: &Config) -> Options {
     Options {
         unsafe_no_sync: config.unsafe_no_sync,
+        on_rest: allocator::give_back,
         ..Options::default()
     }
 }

@@ -83,6 +83,8 @@ fn settings(config: &Config) -> String {
         ("log", config.log.clone()),
         ("unsafe_no_sync", config.unsafe_no_sync.to_string()),
         ("dead_wait_s", (config.forgetting.dead_wait_ms / 1_000).to_string()),
+        ("compare_every_s", (config.upkeep.compare_every_ms / 1_000).to_string()),
+        ("scrub_every_s", (config.upkeep.scrub_every_ms / 1_000).to_string()),
         (
             "admin_token",
             if config.admin_token.is_some() {

@@ -93,8 +93,14 @@ impl PutOp {
     /// been answered in between: writing it once more could undo what came after that. If what replaced it also replaced
     /// what it should have, nothing is left to do; else nobody can say what a reader will see.
     pub(super) fn replaced_meanwhile(&mut self, step: &mut Step<'_>) -> Progress {
-        let Ok(Some(copy)) = step.read_held(&self.place, &self.role) else {
-            return self.fail(step, WriteFault::Damaged);
+        let copy = match step.read_held(&self.place, &self.role) {
+            Ok(Some(copy)) => copy,
+            // A stand-in has handed it over to the homes meanwhile: they know, it does not.
+            Ok(None) => {
+                let (needed, synced) = (self.tally.needed() as u8, self.tally.yes() as u8);
+                return self.fail(step, WriteFault::TimedOut { needed, synced });
+            }
+            Err(_) => return self.fail(step, WriteFault::Damaged),
         };
         let beyond = self.beyond.clone().unwrap_or_default();
         let alive = copy.record.versions().iter().any(|version| beyond.covers(version.dot));

@@ -5,12 +5,26 @@ use alloc::vec::Vec;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::dead::{ChunkRange, Collect, Collected, HintsHeld};
 use crate::ids::{PartId, Partition};
+use crate::message::Digest;
 use crate::place::Place;
 use crate::wire::field::{Field, read_all, write_list};
 use crate::wire::limit::ROW_KEY_BYTES_MAX;
 
 impl Field for (Place, PartId) {
     const BYTES_MIN: usize = Place::BYTES_MIN + PartId::BYTES_MIN;
+
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+        self.1.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok((Field::read(from)?, Field::read(from)?))
+    }
+}
+
+impl Field for (Place, Digest) {
+    const BYTES_MIN: usize = Place::BYTES_MIN + Digest::BYTES_MIN;
 
     fn write(&self, to: &mut Writer) {
         self.0.write(to);
@@ -89,6 +103,14 @@ impl Field for Collect {
                 to.u8(2);
                 write_list(to, chunks);
             }
+            Self::Tombstones(records) => {
+                to.u8(4);
+                write_list(to, records);
+            }
+            Self::Erase(records) => {
+                to.u8(5);
+                write_list(to, records);
+            }
             Self::Forget(keys) => {
                 to.u8(3);
                 to.count(keys.len());
@@ -107,6 +129,8 @@ impl Field for Collect {
             3 => Self::Forget(read_all(from, 1, |from| {
                 Ok(from.slice("key of a row", ROW_KEY_BYTES_MAX)?.to_vec())
             })?),
+            4 => Self::Tombstones(Field::read(from)?),
+            5 => Self::Erase(Field::read(from)?),
             tag => {
                 return Err(DecodeError::BadTag {
                     what: "question of a collector",
@@ -131,6 +155,11 @@ impl Field for Collected {
                 held.write(to);
             }
             Self::Done => to.u8(2),
+            Self::Otherwise(records) => {
+                to.u8(3);
+                to.count(records.len());
+                records.iter().for_each(|at| to.u32(*at));
+            }
         }
     }
 
@@ -139,6 +168,7 @@ impl Field for Collected {
             0 => Self::Named(Vec::read(from)?),
             1 => Self::Hints(Field::read(from)?),
             2 => Self::Done,
+            3 => Self::Otherwise(read_all(from, 4, Reader::u32)?),
             tag => {
                 return Err(DecodeError::BadTag {
                     what: "answer to a collector",

@@ -33,6 +33,7 @@ pub fn read_refusable<T>(
         8 => Refusal::NotHome,
         9 => Refusal::Malformed,
         10 => Refusal::Overloaded,
+        11 => Refusal::NotReadYet,
         tag => return Err(DecodeError::BadTag { what: "refusal", tag }),
     }))
 }
@@ -49,6 +50,7 @@ const fn number_of(refusal: Refusal) -> u8 {
         Refusal::NotHome => 8,
         Refusal::Malformed => 9,
         Refusal::Overloaded => 10,
+        Refusal::NotReadYet => 11,
     }
 }
 

@@ -91,6 +91,8 @@ const COMPARE: u8 = 19;
 const COMPARE_REPLY: u8 = 20;
 const COLLECT: u8 = 21;
 const COLLECT_REPLY: u8 = 22;
+const CLAIM: u8 = 23;
+const CLAIM_REPLY: u8 = 24;
 
 const fn tag_of(message: &Message) -> u8 {
     match message {
@@ -116,6 +118,8 @@ const fn tag_of(message: &Message) -> u8 {
         Message::CompareReply { .. } => COMPARE_REPLY,
         Message::Collect { .. } => COLLECT,
         Message::CollectReply { .. } => COLLECT_REPLY,
+        Message::Claim { .. } => CLAIM,
+        Message::ClaimReply { .. } => CLAIM_REPLY,
     }
 }
 
@@ -271,13 +275,13 @@ fn write_message(to: &mut Writer, message: &Message) {
             what,
             from,
             to: end,
-            sum,
+            fingerprint,
         } => {
             op.write(to);
             what.write(to);
             to.bytes(from);
             to.bytes(end);
-            sum.write(to);
+            fingerprint.write(to);
         }
         Message::CompareReply { op, result } => write_reply(to, op, result),
         Message::Collect { op, ask } => {
@@ -285,6 +289,8 @@ fn write_message(to: &mut Writer, message: &Message) {
             ask.write(to);
         }
         Message::CollectReply { op, result } => write_reply(to, op, result),
+        Message::Claim { op, forward } => [op, forward].into_iter().for_each(|id| id.write(to)),
+        Message::ClaimReply { op } => op.write(to),
     }
 }
 
@@ -387,12 +393,17 @@ fn read_range_message(tag: u8, from: &mut Reader<'_>) -> Result<Message, DecodeE
             what: Field::read(from)?,
             from: from.slice("key of a row", ROW_KEY_BYTES_MAX)?.to_vec(),
             to: from.slice("key of a row", ROW_KEY_BYTES_MAX)?.to_vec(),
-            sum: Field::read(from)?,
+            fingerprint: Field::read(from)?,
         },
         COMPARE_REPLY => Message::CompareReply {
             op,
             result: Field::read(from)?,
         },
+        CLAIM => Message::Claim {
+            op,
+            forward: Field::read(from)?,
+        },
+        CLAIM_REPLY => Message::ClaimReply { op },
         COLLECT => Message::Collect {
             op,
             ask: Field::read(from)?,

@@ -5,7 +5,8 @@
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::message::{Compared, Digest, RangeRows, SideRange, SideRow};
+use crate::fingerprint::Fingerprint;
+use crate::message::{Compared, Comparison, Digest, RangeRows, SideRange, SideRow};
 use crate::storage::Space;
 use crate::wire::field::{Field, read_all};
 use crate::wire::limit::{ROW_KEY_BYTES_MAX, SIDE_ROW_BYTES_MAX};
@@ -102,6 +103,60 @@ impl Field for Compared {
                 tag,
             }),
         }
+    }
+}
+
+impl Field for Fingerprint {
+    const BYTES_MIN: usize = 16 + 8;
+
+    fn write(&self, to: &mut Writer) {
+        to.u128(self.sum);
+        to.u64(self.count);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            sum: from.u128()?,
+            count: from.u64()?,
+        })
+    }
+}
+
+impl Field for Comparison {
+    const BYTES_MIN: usize = 1;
+
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Equal => to.u8(0),
+            Self::Rows(rows) => {
+                to.u8(1);
+                rows.write(to);
+            }
+            Self::Pieces(pieces) => {
+                to.u8(2);
+                to.count(pieces.len());
+                for (end, fingerprint) in pieces {
+                    to.bytes(end);
+                    fingerprint.write(to);
+                }
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match from.u8()? {
+            0 => Self::Equal,
+            1 => Self::Rows(Field::read(from)?),
+            2 => Self::Pieces(read_all(from, 1 + Fingerprint::BYTES_MIN, |from| {
+                Ok((read_row_key(from)?, Fingerprint::read(from)?))
+            })?),
+            tag => {
+                return Err(DecodeError::BadTag {
+                    what: "comparison",
+                    tag,
+                });
+            }
+        })
     }
 }
 

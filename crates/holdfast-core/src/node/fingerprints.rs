@@ -1,0 +1,428 @@
+//! This node's fingerprints (rules A1, A2): following every change of a row, reading the disk through to know them, and
+//! answering for a range what this node and another should both hold there.
+//!
+//! They live in memory only. After a start they are unknown, and say so, until the disk has been read through once: a
+//! fingerprint that is wrong hides a difference for ever. The scrubber reads them anew and compares (`coordinate/scrub.rs`).
+//!
+//! Chunks come and go on the store's own threads. So of each partition's chunks only the last reading is kept, and it is
+//! forgotten when a chunk of that partition is reported written or removed.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::ranges::{CHUNKS_AT_ONCE, chunk_key};
+use super::state::Step;
+use crate::fingerprint::{Fingerprint, FingerprintKey, KeyRange, SEGMENT_ROWS, Segments};
+use crate::ids::{BucketId, ChunkId, NodeId, Partition};
+use crate::message::{Compared, Digest, Refusal};
+use crate::place::{after_prefix, bucket_of_row};
+use crate::planted::Planted;
+use crate::storage::{Batch, ReadError, Space, Visit};
+use crate::wire::record::{bytes_digest, decode_row, row_digest};
+
+/// The keyspaces of rows that homes have in common.
+pub(crate) const COMPARED_SPACES: [Space; 3] = [Space::Rows, Space::Uploads, Space::Parts];
+
+/// Of everything that homes have in common.
+pub(crate) struct Fingerprints {
+    key: FingerprintKey,
+    rows: [Segments; COMPARED_SPACES.len()],
+    /// Of the partitions whose chunks have not changed since they were read, by bucket of their owners.
+    chunks: BTreeMap<Partition, BTreeMap<BucketId, Fingerprint>>,
+    /// When the next scrub begins, in monotonic microseconds; `None` while one is under way, and at first.
+    scrub_us: Option<u64>,
+    /// A scrub was begun in this run: the first reads the disk through.
+    begun: bool,
+    /// Segments that turned out to be wrong: should be 0 for ever.
+    pub(crate) wrong: u64,
+}
+
+/// What was read of a segment: first keys and fingerprints of the pieces it is to be cut into.
+type CutSegment = Vec<(Vec<u8>, Fingerprint)>;
+
+impl Fingerprints {
+    /// Of a disk of which nothing has been read.
+    pub(crate) fn unread(key: FingerprintKey) -> Self {
+        Self {
+            key,
+            rows: [Segments::unread(), Segments::unread(), Segments::unread()],
+            chunks: BTreeMap::new(),
+            scrub_us: None,
+            begun: false,
+            wrong: 0,
+        }
+    }
+
+    /// Of a keyspace, if homes have it in common.
+    pub(crate) fn of(&mut self, space: Space) -> Option<&mut Segments> {
+        let at = COMPARED_SPACES.iter().position(|compared| *compared == space)?;
+        self.rows.get_mut(at)
+    }
+
+    /// The same, to look at.
+    fn segments(&self, space: Space) -> Option<&Segments> {
+        let at = COMPARED_SPACES.iter().position(|compared| *compared == space)?;
+        self.rows.get(at)
+    }
+
+    /// Whether the whole disk has been read.
+    pub(crate) fn are_known(&self) -> bool {
+        self.rows.iter().all(|segments| segments.read_to().is_none())
+    }
+
+    /// Whether a scrub is to begin now; it is under way then. The first input of a run begins the first.
+    pub(crate) fn begin_scrub(&mut self, now_us: u64) -> bool {
+        let due = !self.begun || self.scrub_us.is_some_and(|at_us| at_us <= now_us);
+        if due {
+            self.begun = true;
+            self.scrub_us = None;
+        }
+        due
+    }
+
+    /// When the next scrub is wanted.
+    pub(crate) const fn next_scrub_us(&self) -> Option<u64> {
+        self.scrub_us
+    }
+
+    /// A scrub is over; the next one is wanted then.
+    pub(crate) const fn end_scrub(&mut self, next_us: u64) {
+        self.scrub_us = Some(next_us);
+    }
+
+    /// Chunks of a partition were written or removed.
+    pub(crate) fn forget_chunks(&mut self, partition: Partition) {
+        self.chunks.remove(&partition);
+    }
+}
+
+/// Where reading goes on after something that cannot be read: with the next partition.
+fn after_partition_of(key: &[u8]) -> Vec<u8> {
+    match key.get(..2) {
+        Some(partition) => after_prefix(partition.to_vec()),
+        None => Vec::from([0, 1]),
+    }
+}
+
+impl Step<'_> {
+    /// The digest of a row that two homes compare. One that cannot be read as what it should be differs from all others.
+    pub(crate) fn compared_digest(&self, space: Space, value: &[u8]) -> Digest {
+        if space != Space::Rows {
+            return bytes_digest(value);
+        }
+        if self.state.is_planted(Planted::DigestOmitsSiblings)
+            && let Ok((_, record)) = decode_row(Bytes::copy_from_slice(value))
+            && let Some(newest) = record.newest()
+        {
+            return bytes_digest(&newest.dot.tick.0.to_be_bytes());
+        }
+        row_digest(value).unwrap_or_else(|_| bytes_digest(value))
+    }
+
+    /// Takes note of a batch that is about to be written.
+    pub(super) fn note_in_fingerprints(&mut self, batch: &Batch) {
+        let is_learning = !self.state.fingerprints.are_known();
+        if is_learning && self.state.is_planted(Planted::WrittenWhileReadUncounted) {
+            return;
+        }
+        // Of several changes of one row the last counts.
+        let mut last: BTreeMap<(Space, &[u8]), Option<&Bytes>> = BTreeMap::new();
+        for (space, key, value) in &batch.changes {
+            if COMPARED_SPACES.contains(space) {
+                last.insert((*space, key), value.as_ref());
+            }
+        }
+        let hash = self.state.fingerprints.key;
+        for ((space, key), value) in last {
+            // What cannot be read was not counted when the disk was read through.
+            let before = self.storage.get(space, key).ok().flatten();
+            let of = |value: &[u8]| hash.row(key, self.compared_digest(space, value));
+            let (before, after) = (before.as_deref().map(of), value.map(|value| of(value)));
+            if let Some(segments) = self.state.fingerprints.of(space) {
+                segments.note(key, before, after);
+            }
+        }
+    }
+
+    /// Reads the next rows of a keyspace that were not read in this run. Whether that was the end of it.
+    pub(crate) fn read_next_segment(&mut self, space: Space) -> bool {
+        let Some(from) = self
+            .state
+            .fingerprints
+            .segments(space)
+            .and_then(Segments::read_to)
+            .cloned()
+        else {
+            return true;
+        };
+        let (first, read) = self.read_segment(space, &from);
+        let Some(segments) = self.state.fingerprints.of(space) else {
+            return true;
+        };
+        match read {
+            Ok((to, fingerprint)) => segments.push_read(first.as_deref(), to, fingerprint),
+            Err(_) => {
+                let to = after_partition_of(&from);
+                segments.push_damaged(KeyRange::new(from, to));
+            }
+        }
+        segments.read_to().is_none()
+    }
+
+    /// Reads rows from a key on, of one bucket in one partition, at most as many as a segment has. The first of them, where
+    /// they end, and their fingerprint.
+    #[expect(clippy::type_complexity, reason = "said above, and used once")]
+    fn read_segment(&self, space: Space, from: &[u8]) -> (Option<Vec<u8>>, Result<(Vec<u8>, Fingerprint), ReadError>) {
+        let hash = self.state.fingerprints.key;
+        let mut first: Option<Vec<u8>> = None;
+        let (mut fingerprint, mut to) = (Fingerprint::default(), Vec::new());
+        let read = self.storage.scan(space, from, &[0xff; 64], &mut |key, value| {
+            let is_other_bucket = first
+                .as_deref()
+                .is_some_and(|first| bucket_of_row(first) != bucket_of_row(key));
+            if is_other_bucket || fingerprint.count >= SEGMENT_ROWS as u64 {
+                to = key.to_vec();
+                return Visit::Stop;
+            }
+            first.get_or_insert_with(|| key.to_vec());
+            fingerprint.add(hash.row(key, self.compared_digest(space, value)));
+            Visit::Next
+        });
+        (first, read.map(|()| (to, fingerprint)))
+    }
+
+    /// Reads a segment anew: as it is, or cut into several if it has grown. Whether it is what it was thought to be;
+    /// `None` when it cannot be read.
+    pub(crate) fn read_again(&mut self, space: Space, segment: &KeyRange) -> Option<bool> {
+        let cut = self.cut(space, segment, SEGMENT_ROWS).ok()?;
+        Some(self.state.fingerprints.of(space)?.replace(segment, &cut))
+    }
+
+    /// Cuts a segment that has grown too large, if there is one.
+    pub(crate) fn cut_grown(&mut self) {
+        for space in COMPARED_SPACES {
+            let grown = self.state.fingerprints.of(space).and_then(Segments::take_grown);
+            if let Some(segment) = grown {
+                // One that cannot be read stays as large as it is.
+                let _ = self.read_again(space, &segment);
+            }
+        }
+    }
+
+    /// The segment after a key.
+    pub(crate) fn segment_after(&self, space: Space, key: Option<&[u8]>) -> Option<KeyRange> {
+        self.state.fingerprints.segments(space)?.next_after(key)
+    }
+
+    /// How many chunks there are in a partition, if their headers can be read.
+    pub(crate) fn chunk_count(&mut self, partition: Partition) -> u64 {
+        let _ = self.read_chunks_of(partition);
+        let by_bucket = self.state.fingerprints.chunks.get(&partition);
+        by_bucket.map_or(0, |by_bucket| by_bucket.values().map(|sum| sum.count).sum())
+    }
+
+    fn read_chunks_of(&mut self, partition: Partition) -> Result<(), Refusal> {
+        if !self.state.fingerprints.chunks.contains_key(&partition) {
+            let by_bucket = self.sum_chunks(partition, None, &|_| true)?;
+            self.state.fingerprints.chunks.insert(partition, by_bucket);
+        }
+        Ok(())
+    }
+
+    /// Reads a range and cuts it into pieces of so many rows.
+    fn cut(&self, space: Space, range: &KeyRange, rows: usize) -> Result<CutSegment, ReadError> {
+        let hash = self.state.fingerprints.key;
+        let mut pieces: CutSegment = Vec::new();
+        let to = if range.to.is_empty() {
+            &[0xff; 64][..]
+        } else {
+            &range.to
+        };
+        self.storage.scan(space, &range.from, to, &mut |key, value| {
+            let row = hash.row(key, self.compared_digest(space, value));
+            match pieces.last_mut().filter(|(_, piece)| piece.count < rows as u64) {
+                Some((_, piece)) => piece.add(row),
+                None => pieces.push((key.to_vec(), row)),
+            }
+            Visit::Next
+        })?;
+        Ok(pieces)
+    }
+
+    /// How many fingerprints in memory are not those of what is on disk: for those who check this program.
+    pub(super) fn count_wrong(&self) -> Result<u64, ReadError> {
+        let mut wrong = 0;
+        for space in COMPARED_SPACES {
+            let all = KeyRange::default();
+            let Some(segments) = self
+                .state
+                .fingerprints
+                .segments(space)
+                .filter(|segments| segments.knows(&all))
+            else {
+                continue;
+            };
+            let mut sum = Fingerprint::default();
+            for piece in segments.pieces(&all) {
+                let rows = self.cut(space, &piece.range, usize::MAX)?;
+                let on_disk = rows.first().map(|(_, fingerprint)| *fingerprint).unwrap_or_default();
+                sum.add(on_disk);
+                wrong += u64::from(piece.whole != Some(on_disk));
+            }
+            let rows = self.cut(space, &all, usize::MAX)?;
+            wrong += u64::from(rows.first().map(|(_, fingerprint)| *fingerprint).unwrap_or_default() != sum);
+        }
+        for (partition, by_bucket) in &self.state.fingerprints.chunks {
+            let on_disk = self
+                .sum_chunks(*partition, None, &|_| true)
+                .map_err(|_| ReadError::Io)?;
+            wrong += u64::from(on_disk != *by_bucket);
+        }
+        Ok(wrong)
+    }
+
+    /// Whether two homes have what belongs to a bucket in a partition in common.
+    pub(crate) fn both_hold(&self, peer: NodeId, partition: Partition, bucket: BucketId) -> bool {
+        let (layout, n) = (self.state.layout(), self.state.n_of(bucket));
+        layout.is_home(self.state.me(), partition, n) && layout.is_home(peer, partition, n)
+    }
+
+    fn both_hold_key(&self, peer: NodeId, key: &[u8]) -> bool {
+        bucket_of_row(key).is_some_and(|(partition, bucket)| self.both_hold(peer, partition, bucket))
+    }
+
+    /// The fingerprint of what this node and a peer should both hold in a range, in pieces from which ever smaller ranges can
+    /// be asked about: each with where it ends.
+    pub(crate) fn shared_pieces(
+        &mut self,
+        peer: NodeId,
+        what: Compared,
+        range: &KeyRange,
+    ) -> Result<Vec<(Vec<u8>, Fingerprint)>, Refusal> {
+        match what {
+            Compared::Rows(space) => self.shared_row_pieces(peer, space, range),
+            Compared::Chunks => self.shared_chunk_pieces(peer, range),
+        }
+    }
+
+    /// The sum of [`Self::shared_pieces`].
+    pub(crate) fn shared_fingerprint(
+        &mut self,
+        peer: NodeId,
+        what: Compared,
+        range: &KeyRange,
+    ) -> Result<Fingerprint, Refusal> {
+        let mut sum = Fingerprint::default();
+        for (_, piece) in self.shared_pieces(peer, what, range)? {
+            sum.add(piece);
+        }
+        Ok(sum)
+    }
+
+    fn shared_row_pieces(
+        &self,
+        peer: NodeId,
+        space: Space,
+        range: &KeyRange,
+    ) -> Result<Vec<(Vec<u8>, Fingerprint)>, Refusal> {
+        let segments = self.state.fingerprints.segments(space).ok_or(Refusal::Malformed)?;
+        if !segments.knows(range) {
+            return Err(Refusal::NotReadYet);
+        }
+        if segments.is_damaged(range) {
+            return Err(Refusal::Damaged);
+        }
+        let mut pieces = Vec::new();
+        for piece in segments.pieces(range) {
+            if !self.both_hold_key(peer, &piece.range.from) {
+                continue;
+            }
+            let fingerprint = match piece.whole {
+                Some(fingerprint) => fingerprint,
+                None => {
+                    let rows = self.cut(space, &piece.range, usize::MAX)?;
+                    rows.first().map(|(_, fingerprint)| *fingerprint).unwrap_or_default()
+                }
+            };
+            if fingerprint.count > 0 {
+                pieces.push((piece.range.to, fingerprint));
+            }
+        }
+        Ok(pieces)
+    }
+
+    fn shared_chunk_pieces(&mut self, peer: NodeId, range: &KeyRange) -> Result<Vec<(Vec<u8>, Fingerprint)>, Refusal> {
+        let partitions = self.state.layout().partition_count() as u64;
+        let number = |key: &[u8], default: u64| match key {
+            [] => default,
+            [high, low, ..] => u64::from(u16::from_be_bytes([*high, *low])),
+            [high] => u64::from(*high) << 8,
+        };
+        let (first, last) = (number(&range.from, 0), number(&range.to, partitions));
+        let mut pieces = Vec::new();
+        for partition in (first..partitions.min(last + 1)).map(|number| Partition(number as u16)) {
+            let start = partition.0.to_be_bytes().to_vec();
+            let whole = KeyRange::new(start.clone(), after_prefix(start));
+            let part = whole.cut_to(range);
+            if !part.to.is_empty() && part.from >= part.to {
+                continue;
+            }
+            let fingerprint = if part == whole {
+                self.chunks_of_partition(peer, partition)?
+            } else {
+                self.sum_chunks(partition, Some(&part), &|bucket| {
+                    self.both_hold(peer, partition, bucket)
+                })?
+                .into_values()
+                .fold(Fingerprint::default(), |mut sum, piece| {
+                    sum.add(piece);
+                    sum
+                })
+            };
+            if fingerprint.count > 0 {
+                pieces.push((part.to, fingerprint));
+            }
+        }
+        Ok(pieces)
+    }
+
+    fn chunks_of_partition(&mut self, peer: NodeId, partition: Partition) -> Result<Fingerprint, Refusal> {
+        self.read_chunks_of(partition)?;
+        let mut sum = Fingerprint::default();
+        for (bucket, fingerprint) in self.state.fingerprints.chunks.get(&partition).into_iter().flatten() {
+            if self.both_hold(peer, partition, *bucket) {
+                sum.add(*fingerprint);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Reads the headers of a partition's chunks, or of those with keys in a range.
+    fn sum_chunks(
+        &self,
+        partition: Partition,
+        within: Option<&KeyRange>,
+        wanted: &dyn Fn(BucketId) -> bool,
+    ) -> Result<BTreeMap<BucketId, Fingerprint>, Refusal> {
+        let hash = self.state.fingerprints.key;
+        let mut sums: BTreeMap<BucketId, Fingerprint> = BTreeMap::new();
+        let mut after: Option<ChunkId> = None;
+        loop {
+            let headers = self.storage.chunks(partition, after, CHUNKS_AT_ONCE)?;
+            let is_end = headers.len() < CHUNKS_AT_ONCE;
+            for header in headers {
+                after = Some(header.id);
+                let key = chunk_key(partition, header.id);
+                let is_within = within.is_none_or(|range| range.contains(&key));
+                if is_within && wanted(header.owner.bucket) {
+                    let sum = sums.entry(header.owner.bucket).or_default();
+                    sum.add(hash.row(&key, Digest::default()));
+                }
+            }
+            if is_end {
+                return Ok(sums);
+            }
+        }
+    }
+}
