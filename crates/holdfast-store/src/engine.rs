@@ -68,7 +68,6 @@ impl Engine {
         let files = Arc::new(SegmentFiles::new(data_dir.segments()));
         if data_dir.is_new {
             require_empty(&data_dir, &rows, &files)?;
-            rows.make_first_mark();
         }
         data_dir.finish(&disk)?;
         let tail = recover(&disk, &files, &rows, options.segment_bytes_max)?;

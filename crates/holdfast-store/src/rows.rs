@@ -275,7 +275,7 @@ impl RowStore {
 
     /// Begins to write out what memtables hold, so that a quiet node gives their memory back. True when there was
     /// enough to be worth it; [`Self::release_idle`] then frees it.
-    pub(crate) fn flush_idle(&self) -> bool {
+    pub(crate) fn flush_idle(&self) -> Result<bool, StoreFailure> {
         let mut flushing = false;
         for keyspace in &self.keyspaces {
             if keyspace.tree.active_memtable().size() < IDLE_FLUSH_BYTES_MIN {
@@ -287,7 +287,11 @@ impl RowStore {
                 Err(error) => warn!(%error, "a memtable could not be written out"),
             }
         }
-        flushing
+        if flushing && self.keyspace(Table::Marks).tree.table_count() == 0 {
+            // What the first rest of a store will compact its mark with: a table alone is only moved (module `rest`).
+            self.release_idle()?;
+        }
+        Ok(flushing)
     }
 
     /// Frees memtables that have been written out. fjall keeps each until a later one is rotated in *any* keyspace, so
@@ -298,12 +302,6 @@ impl RowStore {
             warn!(%error, "memory could not be given back");
         }
         Ok(())
-    }
-
-    /// Makes the mark that the first rest of a new store finds there: two are compacted, one is only moved (module `rest`).
-    pub(crate) fn make_first_mark(&self) {
-        // A store that cannot write will say so when it has to; until then only memory is at stake.
-        let _ = self.release_idle();
     }
 
     /// How often a write was held back.

@@ -134,11 +134,11 @@ impl Syncer {
                         cause: error.to_string(),
                     }),
                 },
-                Task::Flush => {
-                    if rows.flush_idle() {
-                        self.state().idle = Idle::Release;
-                    }
-                }
+                Task::Flush => match rows.flush_idle() {
+                    Ok(true) => self.state().idle = Idle::Release,
+                    Ok(false) => {}
+                    Err(failure) => self.fail(failure),
+                },
                 Task::Release => {
                     if let Err(failure) = rows.release_idle() {
                         self.fail(failure);
