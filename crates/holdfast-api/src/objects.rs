@@ -270,6 +270,9 @@ pub struct ClusterView {
     /// Whether the node answering acknowledges writes before they are on disk: a power cut loses them. It knows this of
     /// itself alone.
     pub unsafe_no_sync: bool,
+    /// By how much the clock of the node answering is ahead of what most members' show (negative: behind), in milliseconds, if
+    /// that is too much (rule S4).
+    pub clock_off_ms: Option<i64>,
     /// Bodies of overwritten and deleted objects that wait to be forgotten, on this node's account.
     pub forgetting: Forgetting,
     /// How the disk of the node answering is looked after.
@@ -301,6 +304,8 @@ pub struct MemberView {
     pub since_ms: u64,
     /// Whether an operator said that it is down on purpose.
     pub maintenance: bool,
+    /// By how much its clock is ahead of this node's (negative: behind), in milliseconds, if it was heard lately.
+    pub clock_ahead_ms: Option<i64>,
     /// What it last told about itself.
     pub facts: Option<NodeFacts>,
     /// Hints that this node holds for it, records and chunks together.

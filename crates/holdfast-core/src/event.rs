@@ -32,6 +32,13 @@ pub enum ClusterEvent {
     },
     /// The others held this node down, or knew a later run of it; it goes on under a higher generation.
     Rejoined,
+    /// This node's clock is too far from what most members' show: it coordinates no writes while another can (rule S4).
+    ClockOff {
+        /// By how much it is ahead (negative: behind), in milliseconds.
+        ahead_ms: i64,
+    },
+    /// It is near enough again.
+    ClockRight,
     /// This node holds a key for a home that is away (rule H1).
     HintStored {
         /// The home.

@@ -257,16 +257,13 @@ pub enum Message {
 }
 
 impl Message {
-    /// Whether it carries records, or rows beside them, that its receiver may write: such a message dies (rule G2).
+    /// Whether it carries records, or rows beside them, that its receiver may write: such a message dies (rule G2). A write
+    /// that is handed over does not: whoever takes it asks back first (rule D7).
     #[must_use]
     pub(crate) const fn carries_records(&self) -> bool {
         matches!(
             self,
-            Self::Write(_)
-                | Self::WriteSide { .. }
-                | Self::Forward { .. }
-                | Self::ReadReply { .. }
-                | Self::ReadSideReply { .. }
+            Self::Write(_) | Self::WriteSide { .. } | Self::ReadReply { .. } | Self::ReadSideReply { .. }
         )
     }
 }

@@ -31,6 +31,8 @@ pub enum Planted {
     WrittenWhileReadUncounted,
     /// A1: the digest that homes compare leaves out all versions but the newest.
     DigestOmitsSiblings,
+    /// S4: a node whose clock is off coordinates all the same.
+    ClockOffCoordinates,
     /// F2: a node does not answer what others say of it.
     RefutationLeftOut,
     /// F3: a death is believed because somebody claims it.
@@ -39,7 +41,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
@@ -53,6 +55,7 @@ impl Planted {
         Self::AbandonedKept,
         Self::WrittenWhileReadUncounted,
         Self::DigestOmitsSiblings,
+        Self::ClockOffCoordinates,
         Self::RefutationLeftOut,
         Self::HearsayBelieved,
     ];

@@ -121,11 +121,13 @@ pub enum Reached {
     Returns,
     /// A node learnt that it was held down, and went on under a higher generation.
     Rejoins,
+    /// A node found its clock too far from the others' (S4).
+    ClocksOff,
 }
 
 impl Reached {
     /// Everything that is counted.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 58] = [
         Self::Operations,
         Self::Retries,
         Self::Faults,
@@ -183,6 +185,7 @@ impl Reached {
         Self::Deaths,
         Self::Returns,
         Self::Rejoins,
+        Self::ClocksOff,
     ];
 }
 

@@ -10,7 +10,7 @@ use holdfast_core::request::Request;
 use holdfast_core::storage::Space;
 use holdfast_core::wire::record::decode_row;
 
-use crate::checkers::{Promise, Violation, contexts, dots, forgotten, lives, retries};
+use crate::checkers::{Promise, Violation, contexts, dots, durable, forgotten, lives, retries};
 use crate::coverage::{Coverage, Reached};
 use crate::trace::Trace;
 use crate::truth::{KeyIx, NodeIx, Truth, WriteIx};
@@ -178,6 +178,16 @@ impl Watch {
             self.coverage.reach(Reached::Siblings);
         }
         self.truth.copies[node.0].written(change.seq, key, after.context().clone());
+    }
+
+    /// The hint that a change found there is owed to a home no longer.
+    pub fn hint_struck_off(&mut self, now_us: u64, change: &RowChange, home: NodeIx) {
+        let hint = change.before.as_ref().and_then(|row| decode_row(row).ok());
+        let key = self.truth.key_of_row(&change.key);
+        if let (Some((_, hint)), Some(key)) = (hint, key) {
+            let found = durable::check_struck_off(&self.truth, key, &hint, home);
+            self.judge(now_us, Promise::HintsKept, found);
+        }
     }
 
     fn count_issue(&mut self, now_us: u64, key: KeyIx, write: WriteIx, dot: Dot, cause: Cause) {

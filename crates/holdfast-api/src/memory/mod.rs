@@ -282,10 +282,12 @@ impl Objects for MemoryObjects {
                 since_ms: 0,
                 hints_owed: 0,
                 maintenance: self.lock().maintenance,
+                clock_ahead_ms: None,
                 facts: None,
             }],
             // There is no disk at all.
             unsafe_no_sync: true,
+            clock_off_ms: None,
             forgetting: Default::default(),
             checked: Default::default(),
         }

@@ -34,6 +34,7 @@ pub(super) async fn view(State(app): App) -> Json<Value> {
                 "state": state_name(member.state),
                 "since": time(member.since_ms),
                 "maintenance": member.maintenance,
+                "clock_ahead_ms": member.clock_ahead_ms,
                 "hints_owed": member.hints_owed,
                 "facts": member.facts.as_ref().map(facts),
                 "self": member.id == view.node,
@@ -55,6 +56,7 @@ pub(super) async fn view(State(app): App) -> Json<Value> {
         "members": members,
         "down": names.nodes(&down),
         "unsafe_no_sync": view.unsafe_no_sync,
+        "clock_off_ms": view.clock_off_ms,
         "checked": {
             "read_through": view.checked.is_read,
             "differences": view.checked.differences,

@@ -82,6 +82,8 @@ fn told(event: &ClusterEvent, objects: &dyn Objects, names: &Names) -> Value {
             json!({ "event": "maintenance", "member": node(*id), "on": on })
         }
         ClusterEvent::Rejoined => json!({ "event": "rejoined" }),
+        ClusterEvent::ClockOff { ahead_ms } => json!({ "event": "clock_off", "ahead_ms": ahead_ms }),
+        ClusterEvent::ClockRight => json!({ "event": "clock_right" }),
         ClusterEvent::HintStored { home, of } => with(about("hint_stored", of), "for", node(*home)),
         ClusterEvent::HintDelivered { home, of } => with(about("hint_delivered", of), "for", node(*home)),
         ClusterEvent::Repaired { of, nodes } => with(about("repaired", of), "nodes", names.nodes(nodes)),

@@ -36,6 +36,7 @@ pub(super) async fn ready(State(app): App) -> Response {
 pub(super) async fn metrics(State(app): App) -> Response {
     let view = app.objects.cluster();
     count_members(&view.members);
+    metrics::gauge!("holdfast_clock_off_seconds").set(view.clock_off_ms.unwrap_or(0) as f64 / 1_000.0);
     count_forgetting(&view);
     count_checked(&view);
     let mut answer = metrics_page().into_response();

@@ -15,9 +15,10 @@ use super::upload::UploadOp;
 use super::upload_list::{UploadListOp, UploadPage};
 use super::{Origin, unavailable_write, unchanged};
 use crate::bucket::Settings;
-use crate::ids::{NodeId, ObjectKey, Tick};
+use crate::ids::{NodeId, ObjectKey, Partition, Tick};
 use crate::node::clock::BoundNotDurable;
 use crate::node::state::{Parked, Step, Waiter};
+use crate::planted::Planted;
 use crate::quorum::{Tally, Vote};
 use crate::request::{ClientRequest, Put, Request, UploadStep, WriteFault};
 
@@ -102,8 +103,8 @@ impl Step<'_> {
         });
     }
 
-    /// Hands a request to a home of its key. It is given back if this node is one, or may stand in since none can be
-    /// reached.
+    /// Hands a request to a home of its key. It is given back if this node is one and trusts its clock, or may stand in since
+    /// none can be reached.
     fn hand_over(
         &mut self,
         origin: Origin,
@@ -117,7 +118,13 @@ impl Step<'_> {
             .layout()
             .is_home(self.state.me(), place.partition, settings.n)
         {
-            return Some(request);
+            if !self.distrusts_its_clock(place.partition, settings.n) {
+                return Some(request);
+            }
+            if matches!(origin, Origin::Forwarded { .. }) {
+                origin.answer(self, unchanged(WriteFault::ClockRefused));
+                return None;
+            }
         }
         let homes: Vec<NodeId> = self.state.layout().homes(place.partition, settings.n).collect();
         if may_stand_in(&request) && !homes.iter().any(|home| self.state.is_up(*home)) {
@@ -131,6 +138,18 @@ impl Step<'_> {
         let op = ForwardOp::new(self, origin, request, self.content_ms, homes);
         self.spawned.push(Box::new(op));
         None
+    }
+
+    /// Rule S4: whoever's clock is off does not coordinate while another home can.
+    fn distrusts_its_clock(&mut self, partition: Partition, n: u8) -> bool {
+        let me = self.state.me();
+        let state = &mut *self.state;
+        state.gossip.is_clock_off(self.now, self.effects)
+            && !state.is_planted(Planted::ClockOffCoordinates)
+            && state
+                .layout()
+                .homes(partition, n)
+                .any(|home| home != me && state.is_up(home))
     }
 
     /// Coordinates a write.

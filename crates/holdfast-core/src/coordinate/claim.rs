@@ -25,8 +25,9 @@ pub(crate) struct ClaimOp {
     by: NodeId,
     forward: OpId,
     request: Option<ClientRequest>,
-    /// When the client asked, in Unix milliseconds.
-    content_ms: u64,
+    /// When this node asked, in Unix milliseconds: the answer shows that the request is no older, whatever clock the other
+    /// has (rule G2).
+    asked_ms: u64,
     until_us: u64,
 }
 
@@ -47,7 +48,7 @@ impl ClaimOp {
             by,
             forward,
             request: Some(request),
-            content_ms: step.content_ms,
+            asked_ms: step.now.wall_ms,
             until_us,
         };
         step.spawned.push(Box::new(op));
@@ -79,7 +80,7 @@ impl Coordinate for ClaimOp {
         if let Some(request) = self.request.take()
             && step.now.mono_us < self.until_us
         {
-            let content_ms = core::mem::replace(&mut step.content_ms, self.content_ms);
+            let content_ms = core::mem::replace(&mut step.content_ms, self.asked_ms);
             step.begin(origin, request);
             step.content_ms = content_ms;
         }

@@ -121,7 +121,11 @@ impl ForwardOp {
 const fn may_be_cured(fault: &WriteFault) -> bool {
     matches!(
         fault,
-        WriteFault::Unavailable { .. } | WriteFault::DiskFull | WriteFault::Damaged | WriteFault::Overloaded
+        WriteFault::Unavailable { .. }
+            | WriteFault::DiskFull
+            | WriteFault::Damaged
+            | WriteFault::Overloaded
+            | WriteFault::ClockRefused
     )
 }
 

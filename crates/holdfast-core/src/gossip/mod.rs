@@ -11,13 +11,14 @@
 //! - *A suspect is told* (Lifeguard's buddy system, Dadgar, Phillips, Currey, 2018): every datagram says how its sender
 //!   regards its addressee, and a new suspect is spoken to at once.
 //! - *Members are known from the layout*, so one that is down is announced to for ever, with growing pauses.
-//! - *Facts and maintenance marks* ride along (`facts.rs`, `maintenance.rs`).
+//! - *Facts and maintenance marks* ride along (`facts.rs`, `maintenance.rs`), and what each clock shows (`clocks.rs`).
 //!
 //! Nothing here is written to disk but maintenance marks, and nothing decides ownership: a wrong verdict costs a detour,
 //! never data. Weak spot: UDP must pass wherever TCP does; a node that no datagram reaches is held down by the others
 //! although it could serve.
 
 mod chance;
+mod clocks;
 pub mod facts;
 mod hear;
 pub mod identity;
@@ -28,6 +29,7 @@ mod tests;
 mod view;
 mod wait;
 
+pub use clocks::CLOCK_OFF_MS;
 pub use view::{MemberState, MemberView};
 
 use alloc::collections::BTreeMap;
@@ -45,6 +47,7 @@ use crate::time::Now;
 use crate::wire::datagram::SWIM_BYTES_MAX;
 use crate::wire::swim::SwimCodec;
 use chance::Chance;
+use clocks::Clocks;
 use facts::{Facts, Hinted, NodeFacts, Told};
 use identity::{Generation, Identity};
 use maintenance::Marks;
@@ -76,6 +79,7 @@ pub(crate) struct Gossip {
     peers: BTreeMap<NodeId, Peer>,
     facts: Facts,
     marks: Marks,
+    clocks: Clocks,
     /// When this node's part began; nothing before the first input.
     begun: Option<Now>,
     /// When a datagram came last, from anybody.
@@ -170,6 +174,7 @@ impl Gossip {
             peers,
             facts,
             marks: Marks::read(storage)?,
+            clocks: Clocks::default(),
             begun: None,
             heard_us: 0,
             doubtful_until_us: 0,
@@ -181,6 +186,23 @@ impl Gossip {
     /// Whether gossip holds a member down.
     pub(crate) fn is_down(&self, node: NodeId) -> bool {
         self.peers.get(&node).is_some_and(|peer| peer.state == SwimState::Down)
+    }
+
+    /// Whether this node's clock is too far from what most others' show (rule S4).
+    pub(crate) fn is_clock_off(&mut self, now: Now, effects: &mut Vec<Effect>) -> bool {
+        if self.clocks.has_jumped(now) {
+            self.judge_clock(now, effects);
+        }
+        self.clocks.off_ms().is_some()
+    }
+
+    fn judge_clock(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.clocks.judge(now) {
+            effects.push(Effect::Event(match self.clocks.off_ms() {
+                Some(ahead_ms) => ClusterEvent::ClockOff { ahead_ms },
+                None => ClusterEvent::ClockRight,
+            }));
+        }
     }
 
     /// Verdicts that flipped since this was last asked.

@@ -68,7 +68,7 @@ impl Gossip {
             effects.push(Effect::Event(ClusterEvent::Rejoined));
         }
         for (to, message) in messages {
-            self.send(to, &message, effects);
+            self.send(now, to, &message, effects);
         }
         for suspect in suspects {
             self.announce(now, suspect, effects);
@@ -93,7 +93,7 @@ impl Gossip {
         let _ = self.act(now, effects, |swim, outbox| swim.announce(to, outbox));
     }
 
-    fn send(&mut self, to: NodeId, message: &[u8], effects: &mut Vec<Effect>) {
+    fn send(&mut self, now: Now, to: NodeId, message: &[u8], effects: &mut Vec<Effect>) {
         let Some(peer) = self.peers.get(&to) else { return };
         let regard = Regard {
             generation: peer.generation,
@@ -102,6 +102,7 @@ impl Gossip {
         };
         let datagram = Datagram {
             regard,
+            wall_ms: now.wall_ms,
             swim: message,
             facts: self.facts.pass_on(self.me, to, FACTS_MAX),
             marks: self.marks.pass_on(MARKS_MAX),

@@ -30,6 +30,8 @@ pub struct MemberView {
     pub since_ms: u64,
     /// Whether it is down on purpose: it must not alarm anybody.
     pub maintenance: Option<Mark>,
+    /// By how much its clock is ahead of this node's (negative: behind), in milliseconds, if it was heard lately.
+    pub clock_ahead_ms: Option<i64>,
     /// What it last told about itself; may be older than its absence.
     pub facts: Option<NodeFacts>,
 }
@@ -56,8 +58,15 @@ impl Gossip {
             state: self.state_of(now, node, has_session),
             since_ms: self.peers.get(&node).map_or(started_ms, |peer| peer.since_ms),
             maintenance: self.marks.of(node),
+            clock_ahead_ms: self.clocks.ahead_ms(now, node),
             facts: self.facts.of(node).cloned(),
         }
+    }
+
+    /// By how much this node's clock is ahead of what most members' show (negative: behind), in milliseconds, if that is too
+    /// much (rule S4).
+    pub(crate) const fn clock_off_ms(&self) -> Option<i64> {
+        self.clocks.off_ms()
     }
 
     /// Which generation this node is in, for those who look on.

@@ -94,6 +94,10 @@ impl Gossip {
             let is_probe = matches!(timer, Timer::ProbeRandomMember(_));
             if is_probe {
                 self.remind(now, effects);
+                // After standing still it hears old datagrams first.
+                if !self.doubts_itself(now) {
+                    self.judge_clock(now, effects);
+                }
             }
             // foca judges the last probe when it begins the next.
             if is_probe && self.doubts_itself(now) {

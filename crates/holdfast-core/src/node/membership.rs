@@ -25,6 +25,13 @@ impl Node {
         members.map(view).collect()
     }
 
+    /// By how much this node's clock is ahead of what most members' show (negative: behind), in milliseconds, if that is too
+    /// much (rule S4).
+    #[must_use]
+    pub const fn clock_off_ms(&self) -> Option<i64> {
+        self.state.gossip.clock_off_ms()
+    }
+
     /// What a member is taken for at present.
     #[must_use]
     pub fn member_state(&self, now: Now, node: NodeId) -> MemberState {

@@ -1,4 +1,4 @@
-//! A datagram of gossip: how its sender regards its addressee, one message of foca, facts, maintenance marks.
+//! A datagram of gossip: how its sender regards its addressee, what its clock shows, one message of foca, facts, maintenance marks.
 //!
 //! It is what the core hands to the shell; the shell seals it, which adds at most [`SEAL_BYTES_MAX`]. A datagram that
 //! fits no Ethernet frame would be lost whenever one of its fragments is, so the bounds below leave no way to make one.
@@ -31,8 +31,8 @@ pub(crate) const MARKS_MAX: usize = 4;
 const TOLD_BYTES_MAX: usize = 8 + 10 + 10 + 8 + 10 + 10 + 3 + 10 + 10 + 2 + 2 * HINTED_MAX;
 /// A mark.
 const MARK_BYTES_MAX: usize = 8 + 1 + 10 + 8;
-/// Version, regard, and the three lengths.
-const FRAME_BYTES_MAX: usize = 1 + 10 + 3 + 1 + 2 + 1 + 1;
+/// Version, regard, clock, and the three lengths.
+const FRAME_BYTES_MAX: usize = 1 + 10 + 3 + 1 + 10 + 2 + 1 + 1;
 
 const _: () = assert!(TOLD_BYTES_MAX <= 200);
 const _: () = assert!(
@@ -52,6 +52,8 @@ pub(crate) struct Regard {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Datagram<'a> {
     pub(crate) regard: Regard,
+    /// What the sender's clock shows, Unix milliseconds (rule S4).
+    pub(crate) wall_ms: u64,
     pub(crate) swim: &'a [u8],
     pub(crate) facts: Vec<Told>,
     pub(crate) marks: Vec<Mark>,
@@ -64,6 +66,7 @@ impl<'a> Datagram<'a> {
         writer.varint(self.regard.generation.0);
         writer.varint(u64::from(self.regard.incarnation));
         writer.u8(state_tag(self.regard.state));
+        writer.varint(self.wall_ms);
         writer.bytes(self.swim);
         writer.count(self.facts.len());
         for told in &self.facts {
@@ -91,12 +94,14 @@ impl<'a> Datagram<'a> {
             incarnation: reader.varint_u16("incarnation")?,
             state: read_state(reader.u8()?)?,
         };
+        let wall_ms = reader.varint()?;
         let swim = reader.slice("gossip message", SWIM_BYTES_MAX)?;
         let facts = read_list(&mut reader, FACTS_MAX, read_told)?;
         let marks = read_list(&mut reader, MARKS_MAX, read_mark)?;
         reader.finish()?;
         Ok(Self {
             regard,
+            wall_ms,
             swim,
             facts,
             marks,
@@ -222,6 +227,7 @@ mod tests {
                 incarnation: number as u16,
                 state: State::Suspect,
             },
+            wall_ms: number,
             swim,
             facts: vec![
                 told(1, number, Hinted::Only(partitions)),
@@ -260,6 +266,7 @@ mod tests {
                 incarnation: 2,
                 state: State::Alive,
             },
+            wall_ms: 300,
             swim: b"swim",
             facts: vec![told(1, 3, Hinted::Only(vec![Partition(0x102)]))],
             marks: vec![Mark {
@@ -270,7 +277,7 @@ mod tests {
             }],
         };
         let expected = [
-            &[1, 0x80, 0x80, 0x40, 2, 1, 4][..],
+            &[1, 0x80, 0x80, 0x40, 2, 1, 0xac, 2, 4][..],
             b"swim",
             &[1],
             &[0, 0, 0, 0, 0, 0, 0, 1, 3, 3],

@@ -90,6 +90,12 @@ impl Inner {
                 tracing::info!(member = name(*node), on, "a member's maintenance mark changed");
             }
             ClusterEvent::Rejoined => tracing::info!("others held this node down; it made itself heard again"),
+            ClusterEvent::ClockOff { ahead_ms } => tracing::error!(
+                ahead_ms,
+                "this node's clock differs from most others': it coordinates no writes while another node can. Set it, \
+                 for instance with NTP"
+            ),
+            ClusterEvent::ClockRight => tracing::info!("this node's clock agrees with the others' again"),
             ClusterEvent::GateHeld { by, why } => {
                 tracing::info!(
                     member = name(*by),
@@ -117,6 +123,13 @@ impl Shell {
     pub fn members(&self) -> Vec<MemberView> {
         let now = self.inner.now();
         self.inner.lock_core().node.members(now)
+    }
+
+    /// By how much this node's clock is ahead of what most members' show (negative: behind), in milliseconds, if that is too
+    /// much (rule S4).
+    #[must_use]
+    pub fn clock_off_ms(&self) -> Option<i64> {
+        self.inner.lock_core().node.clock_off_ms()
     }
 
     /// Homes for which this node holds hints, and how many.

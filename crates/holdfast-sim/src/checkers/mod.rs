@@ -24,6 +24,8 @@ pub enum Promise {
     AckedKept,
     /// An acknowledged write lies synced on W homes, its coordinator's among them.
     SyncedAcks,
+    /// A hint is kept until the home it is owed to has it on its disk (H3).
+    HintsKept,
     /// A blind write covers every write acknowledged before it began (D4).
     BlindReplaces,
     /// What an acknowledged write replaced is never shown again.

@@ -277,6 +277,24 @@ fn an_answer_needs_synced_copies_the_coordinators_among_them() {
     assert!(check(&history, HOMES[2]).is_some(), "its own copy is not synced");
 }
 
+#[test]
+fn a_hint_is_kept_until_its_home_has_had_all_of_it() {
+    let mut history = History::new();
+    let key = history.key("k");
+    let made = history.make(key, false, None);
+    let hint = record(&[&made]);
+    let home = NodeIx(1);
+    let check = |history: &History| durable::check_struck_off(&history.watch.truth, key, &hint, home);
+    let seq = holdfast_core::storage::WriteSeq(1);
+    history.watch.truth.copies[1].written(seq, key, hint.context().clone());
+    assert!(check(&history).is_some(), "written is not synced");
+    history.watch.truth.copies[1].synced(seq);
+    assert_eq!(check(&history), None);
+    history.watch.truth.copies[1].written(holdfast_core::storage::WriteSeq(2), key, Context::new());
+    history.watch.truth.copies[1].synced(holdfast_core::storage::WriteSeq(2));
+    assert_eq!(check(&history), None, "what was forgotten since is another rule's");
+}
+
 fn list(prefix: &str, delimiter: &str, after: &str) -> List {
     List {
         settings: settings(),

@@ -12,6 +12,7 @@ use super::KeyIx;
 #[derive(Clone, Debug, Default)]
 pub struct Copies {
     durable: BTreeMap<KeyIx, Context>,
+    once: BTreeMap<KeyIx, Context>,
     pending: VecDeque<(WriteSeq, KeyIx, Context)>,
 }
 
@@ -27,6 +28,7 @@ impl Copies {
             && *written <= seq
             && let Some((_, key, context)) = self.pending.pop_front()
         {
+            self.once.entry(key).or_default().merge(&context);
             self.durable.insert(key, context);
         }
     }
@@ -35,6 +37,19 @@ impl Copies {
     pub fn crashed(&mut self, kept: WriteSeq) {
         self.synced(kept);
         self.pending.clear();
+    }
+
+    /// Whether at some time a power cut would have left a copy that covers a dot.
+    #[must_use]
+    pub fn once_covered(&self, key: KeyIx, dot: Dot) -> bool {
+        self.once.get(&key).is_some_and(|once| once.covers(dot))
+    }
+
+    /// Whether at some time a power cut would have left copies that cover all this: what was forgotten since was forgotten
+    /// by rules of its own.
+    #[must_use]
+    pub fn once_held(&self, key: KeyIx, context: &Context) -> bool {
+        context.is_empty() || self.once.get(&key).is_some_and(|once| once.includes(context))
     }
 
     /// Whether a power cut now would leave a copy that covers a dot.

@@ -31,6 +31,11 @@ impl World {
         };
         let actor = node.actor();
         for change in of.disk.take_changes() {
+            for home in &change.struck_off {
+                if let Some(home) = self.ids.iter().position(|id| id == home) {
+                    watch.hint_struck_off(self.now_us, &change, NodeIx(home));
+                }
+            }
             watch.row_written(self.now_us, NodeIx(member), actor, cause, &change);
         }
         for chunks in self.members[member].disk.take_removals() {

@@ -110,6 +110,7 @@ impl World {
                     watch.judge(self.now_us, Promise::LiveHeldUp, found);
                 }
             }
+            ClusterEvent::ClockOff { .. } => watch.coverage.reach(Reached::ClocksOff),
             ClusterEvent::Rejoined => watch.coverage.reach(Reached::Rejoins),
             ClusterEvent::GateHeld { .. } => watch.coverage.reach(Reached::GatesHeld),
             ClusterEvent::Forgotten { .. } => watch.coverage.reach(Reached::GatesOpened),

@@ -1,9 +1,9 @@
 //! A node's disk: the in-memory store, and a record of what each step wrote to it, for the checkers.
 
 use bytes::Bytes;
-use holdfast_core::ids::{ChunkId, Partition};
+use holdfast_core::ids::{ChunkId, NodeId, Partition};
 use holdfast_core::storage::{Batch, ChunkHeader, ChunkToken, ReadError, Space, Storage, Visit, WriteSeq};
-use holdfast_core::wire::hint::row_in_hint;
+use holdfast_core::wire::hint::{decode_owed, row_in_hint};
 use holdfast_store::MemoryStore;
 
 /// A change of a row of `Space::Rows` or `Space::Hints`.
@@ -19,6 +19,8 @@ pub struct RowChange {
     pub before: Option<Bytes>,
     /// What is there now.
     pub after: Option<Bytes>,
+    /// Homes that a hint is owed to no longer.
+    pub struck_off: Vec<NodeId>,
 }
 
 /// A disk that remembers what was asked of it since it was last asked.
@@ -48,6 +50,12 @@ impl Disk {
     }
 }
 
+fn struck_off(before: Option<&[u8]>, after: Option<&[u8]>) -> Vec<NodeId> {
+    let owed = |row: Option<&[u8]>| row.and_then(|row| decode_owed(row).ok()).unwrap_or_default();
+    let still = owed(after);
+    owed(before).into_iter().filter(|home| !still.contains(home)).collect()
+}
+
 impl Storage for Disk {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         self.store.get(space, key)
@@ -71,12 +79,18 @@ impl Storage for Disk {
                     Space::Hints => row_in_hint(&value).ok().map(Bytes::copy_from_slice),
                     _ => Some(value),
                 };
+                let before = self.store.get(*space, key).ok().flatten();
+                let struck_off = match space {
+                    Space::Hints => struck_off(before.as_deref(), value.as_deref()),
+                    _ => Vec::new(),
+                };
                 self.changes.push(RowChange {
                     seq,
                     space: *space,
                     key: key.clone(),
-                    before: self.store.get(*space, key).ok().flatten().and_then(row),
+                    before: before.and_then(row),
                     after: value.clone().and_then(row),
+                    struck_off,
                 });
             }
         }

@@ -81,3 +81,13 @@ fn an_answer_shows_only_what_its_write_left() {
 fn what_is_deleted_again_is_not_crossed_off() {
     must_hold(1017);
 }
+
+/// A node whose clock had been set back by more than a minute went on coordinating: the other homes took its writes for
+/// messages from long ago and dropped them. Whoever had handed it a write gave that to another home after two seconds; and
+/// the dot that the first had issued, and could give to nobody, stood beside what replaced the write once it could. Such a
+/// node now leaves writes to the other homes (rule S4).
+#[test]
+fn a_node_whose_clock_is_off_leaves_writes_to_others() {
+    must_hold(189);
+    must_hold(335);
+}

@@ -1,6 +1,7 @@
 //! `cluster` and `locate`: who is there, who is up, and where a key lives.
 
 use clap::{Args, Subcommand};
+use holdfast_core::gossip::CLOCK_OFF_MS;
 use serde_json::{Value, json};
 
 use crate::client::connection::RestArgs;
@@ -178,6 +179,15 @@ async fn status(rest: &RestArgs, json: bool) -> Result<(), Failure> {
             " UNSAFE: {node} acknowledges writes before they are on disk (--unsafe-no-sync); a power cut loses them."
         ));
     }
+    for (node, ahead_ms) in wrong_clocks(&answer, members) {
+        let (seconds, side) = (
+            ahead_ms.unsigned_abs() / 1_000,
+            if ahead_ms > 0 { "ahead" } else { "behind" },
+        );
+        sentence.push_str(&format!(
+            " The clock of {node} is {seconds} s {side}: set it, for instance with NTP."
+        ));
+    }
     let forgetting = answer.get("forgetting").cloned().unwrap_or_default();
     if let Some(holder) = forgetting.get("held_by").and_then(|node| text(node, "name")) {
         let bytes = show_bytes(number(&forgetting, "bytes"));
@@ -202,6 +212,20 @@ async fn status(rest: &RestArgs, json: bool) -> Result<(), Failure> {
         "start what is down; `holdfast cluster members` has the addresses",
     )
     .exit(Exit::Unavailable))
+}
+
+/// Whose clock is wrong, and by how much it is ahead (negative: behind). A node that is wrong itself sees all others wrong.
+fn wrong_clocks<'a>(answer: &'a Value, members: &'a [Value]) -> Vec<(&'a str, i64)> {
+    if let Some(off_ms) = answer.get("clock_off_ms").and_then(Value::as_i64) {
+        let node = answer.get("node").and_then(|node| text(node, "name")).unwrap_or("it");
+        return vec![(node, off_ms)];
+    }
+    let ahead_ms = |member: &Value| member.get("clock_ahead_ms").and_then(Value::as_i64);
+    members
+        .iter()
+        .filter_map(|member| Some((text(member, "name").unwrap_or("?"), ahead_ms(member)?)))
+        .filter(|(_, ahead_ms)| ahead_ms.unsigned_abs() > CLOCK_OFF_MS)
+        .collect()
 }
 
 fn is_up(member: &Value) -> bool {

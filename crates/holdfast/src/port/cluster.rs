@@ -35,6 +35,7 @@ pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
             since_ms: seen.map_or(0, |seen| seen.since_ms),
             maintenance: seen.is_some_and(|seen| seen.maintenance.is_some()),
             hints_owed: owed.get(&member.id).copied().unwrap_or(0),
+            clock_ahead_ms: seen.and_then(|seen| seen.clock_ahead_ms),
             facts: seen.and_then(|seen| seen.facts.clone()),
         }
     });
@@ -45,6 +46,7 @@ pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
         partitions: cluster.layout.partition_count() as u32,
         members: members.collect(),
         unsafe_no_sync,
+        clock_off_ms: shell.clock_off_ms(),
         forgetting: shell.forgetting(),
         checked: shell.checked(),
     }
