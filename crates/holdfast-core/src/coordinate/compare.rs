@@ -113,13 +113,31 @@ impl CompareOp {
                 self.todo.push((range, theirs));
                 return Progress::Until(step.now.after_ms(NOT_READ_WAIT_MS));
             }
-            // What is there now must be had from others, row by row.
             Err(_) => Fingerprint::UNKNOWN,
         };
+        if own.is_unknown() {
+            return self.next_damaged(step, what, range);
+        }
         if theirs == Some(own) {
             return Progress::Until(step.now.after_ms(PAUSE_MS));
         }
         self.asked = (range, own);
+        self.ask(step)
+    }
+
+    /// Looks at a range that this node cannot read, or not all of: first apart from the rest, then once more whether it can;
+    /// in the end what is there must be had from others, row by row.
+    fn next_damaged(&mut self, step: &mut Step<'_>, what: Compared, range: KeyRange) -> Progress {
+        if self.split(step, &range) {
+            return Progress::Until(step.now.after_ms(PAUSE_MS));
+        }
+        if let Compared::Rows(space) = what
+            && step.heal_damage(space, &range)
+        {
+            self.todo.push((range, None));
+            return Progress::Until(step.now.after_ms(PAUSE_MS));
+        }
+        self.asked = (range, Fingerprint::UNKNOWN);
         self.ask(step)
     }
 
@@ -174,9 +192,7 @@ impl CompareOp {
         let (range, own) = core::mem::take(&mut self.asked);
         match result {
             Ok(Comparison::Equal) => self.next(step),
-            Ok(Comparison::Rows(_))
-                if own.count > OWN_AT_ONCE && own != Fingerprint::UNKNOWN && self.split(step, &range) =>
-            {
+            Ok(Comparison::Rows(_)) if own.count > OWN_AT_ONCE && !own.is_unknown() && self.split(step, &range) => {
                 self.next(step)
             }
             Ok(Comparison::Rows(rows)) => {
@@ -198,12 +214,20 @@ impl CompareOp {
                 self.todo.push((range, None));
                 Progress::Until(step.now.after_ms(NOT_READ_WAIT_MS))
             }
-            // Where the member cannot read its disk it asks us, and does not answer.
+            // Where the member cannot read its disk it asks us for records. What else it lacks we cannot know.
+            Err(Refusal::Damaged) if matches!(self.what(), Some(Compared::Rows(space)) if space != Space::Rows) => {
+                let nothing = RangeRows {
+                    rows: Vec::new(),
+                    to: range.to.clone(),
+                };
+                self.note_difference(step, &range, own, nothing);
+                self.work(step)
+            }
             Err(_) => self.next(step),
         }
     }
 
-    /// Cuts a range of which the member has next to nothing into smaller ones, to be asked about in turn. Whether it can be cut.
+    /// Cuts a range into smaller ones, to be asked about in turn. Whether it can be cut.
     fn split(&mut self, step: &mut Step<'_>, range: &KeyRange) -> bool {
         let Some(Ok(pieces)) = self.what().map(|what| step.shared_pieces(self.peer, what, range)) else {
             return false;
@@ -241,7 +265,7 @@ impl CompareOp {
         let Some(what) = self.what() else { return };
         let theirs: BTreeMap<Vec<u8>, Digest> =
             theirs.rows.into_iter().filter(|(key, _)| range.contains(key)).collect();
-        let own: BTreeMap<Vec<u8>, Digest> = if own == Fingerprint::UNKNOWN {
+        let own: BTreeMap<Vec<u8>, Digest> = if own.is_unknown() {
             readable(step, what, theirs.keys())
         } else {
             let rows = step.shared_range(self.peer, what, &range.from, &range.to, usize::MAX);

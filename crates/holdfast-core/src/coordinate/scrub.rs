@@ -96,12 +96,18 @@ impl ScrubOp {
             self.stage = Stage::Chunks(Partition(0), None);
             return Progress::Until(step.now.after_ms(PAUSE_MS));
         };
+        if after.is_none() {
+            // Damage that is known is not among the segments.
+            step.state.scrub.damaged += step.damage_count(space);
+        }
         let Some(segment) = step.segment_after(space, after.as_deref()) else {
             self.stage = Stage::Rows(at + 1, None);
             return Progress::Until(step.now.after_ms(PAUSE_MS));
         };
-        if step.read_again(space, &segment) == Some(false) {
-            step.state.fingerprints.wrong += 1;
+        match step.read_again(space, &segment) {
+            Some(true) => {}
+            Some(false) => step.state.fingerprints.wrong += 1,
+            None => step.state.scrub.damaged += 1,
         }
         if space == Space::Rows {
             check_bodies(step, &segment);
@@ -147,7 +153,7 @@ impl ScrubOp {
 /// Looks whether the bodies of a segment's records can be read; repairs those that cannot, or that cannot be read themselves.
 fn check_bodies(step: &mut Step<'_>, segment: &KeyRange) {
     let mut keys: Vec<Vec<u8>> = Vec::new();
-    // The row at which a scan ends is met again by its own key below; what lies beyond it is not known from here.
+    // What lies beyond a row that cannot be read is not known from here: comparisons ask others for it.
     let _ = step
         .storage
         .scan(Space::Rows, &segment.from, &segment.to, &mut |key, _| {

@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::ranges::{CHUNKS_AT_ONCE, chunk_key};
+use super::ranges::{CHUNKS_AT_ONCE, after_key, chunk_key};
 use super::state::Step;
 use crate::fingerprint::{Fingerprint, FingerprintKey, KeyRange, SEGMENT_ROWS, Segments};
 use crate::ids::{BucketId, ChunkId, NodeId, Partition};
@@ -40,6 +40,14 @@ pub(crate) struct Fingerprints {
 
 /// What was read of a segment: first keys and fingerprints of the pieces it is to be cut into.
 type CutSegment = Vec<(Vec<u8>, Fingerprint)>;
+
+/// Rows read one after the other.
+struct ReadRows {
+    first: Option<Vec<u8>>,
+    /// Where they end, exclusive; empty for the end of the space.
+    to: Vec<u8>,
+    fingerprint: Fingerprint,
+}
 
 impl Fingerprints {
     /// Of a disk of which nothing has been read.
@@ -97,6 +105,19 @@ impl Fingerprints {
     }
 }
 
+/// Of disjoint sets.
+pub(crate) fn together(pieces: impl Iterator<Item = Fingerprint>) -> Fingerprint {
+    pieces.fold(Fingerprint::default(), |mut sum, piece| {
+        sum.add(piece);
+        sum
+    })
+}
+
+/// Where a scan of a range ends. Every key begins with a partition's number, and none is as high as this.
+fn end_of_scan(range: &KeyRange) -> &[u8] {
+    if range.to.is_empty() { &[0xff; 64] } else { &range.to }
+}
+
 /// Where reading goes on after something that cannot be read: with the next partition.
 fn after_partition_of(key: &[u8]) -> Vec<u8> {
     match key.get(..2) {
@@ -135,12 +156,17 @@ impl Step<'_> {
         }
         let hash = self.state.fingerprints.key;
         for ((space, key), value) in last {
-            // What cannot be read was not counted when the disk was read through.
-            let before = self.storage.get(space, key).ok().flatten();
+            let before = self.storage.get(space, key);
             let of = |value: &[u8]| hash.row(key, self.compared_digest(space, value));
-            let (before, after) = (before.as_deref().map(of), value.map(|value| of(value)));
-            if let Some(segments) = self.state.fingerprints.of(space) {
-                segments.note(key, before, after);
+            let after = value.map(|value| of(value));
+            let before = before.map(|before| before.as_deref().map(of));
+            let Some(segments) = self.state.fingerprints.of(space) else {
+                continue;
+            };
+            match before {
+                Ok(before) => segments.note(key, before, after),
+                // Whether what was there had been counted cannot be told.
+                Err(_) => segments.mark_damaged(key),
             }
         }
     }
@@ -156,13 +182,13 @@ impl Step<'_> {
         else {
             return true;
         };
-        let (first, read) = self.read_segment(space, &from);
+        let read = self.read_segment(space, &KeyRange::new(from.clone(), Vec::new()));
         let Some(segments) = self.state.fingerprints.of(space) else {
             return true;
         };
         match read {
-            Ok((to, fingerprint)) => segments.push_read(first.as_deref(), to, fingerprint),
-            Err(_) => {
+            Some(read) => segments.push_read(read.first.as_deref(), read.to, read.fingerprint),
+            None => {
                 let to = after_partition_of(&from);
                 segments.push_damaged(KeyRange::new(from, to));
             }
@@ -170,33 +196,61 @@ impl Step<'_> {
         segments.read_to().is_none()
     }
 
-    /// Reads rows from a key on, of one bucket in one partition, at most as many as a segment has. The first of them, where
-    /// they end, and their fingerprint.
-    #[expect(clippy::type_complexity, reason = "said above, and used once")]
-    fn read_segment(&self, space: Space, from: &[u8]) -> (Option<Vec<u8>>, Result<(Vec<u8>, Fingerprint), ReadError>) {
+    /// Tries again to read what could not be read in a range. Whether some of it can be now.
+    pub(crate) fn heal_damage(&mut self, space: Space, range: &KeyRange) -> bool {
+        let segments = self.state.fingerprints.segments(space);
+        let damage = segments.and_then(|segments| segments.first_damage(range)).cloned();
+        let Some((damage, read)) = damage.and_then(|damage| Some((damage.clone(), self.read_segment(space, &damage)?)))
+        else {
+            return false;
+        };
+        if let Some(segments) = self.state.fingerprints.of(space) {
+            segments.push_healed(&damage, read.first.as_deref(), read.to, read.fingerprint);
+        }
+        true
+    }
+
+    /// Reads the first rows of a range: of one bucket in one partition, at most as many as a segment has, and up to where the
+    /// disk cannot be read. `None` when it cannot be read where the range begins.
+    fn read_segment(&self, space: Space, range: &KeyRange) -> Option<ReadRows> {
         let hash = self.state.fingerprints.key;
-        let mut first: Option<Vec<u8>> = None;
-        let (mut fingerprint, mut to) = (Fingerprint::default(), Vec::new());
-        let read = self.storage.scan(space, from, &[0xff; 64], &mut |key, value| {
-            let is_other_bucket = first
-                .as_deref()
-                .is_some_and(|first| bucket_of_row(first) != bucket_of_row(key));
-            if is_other_bucket || fingerprint.count >= SEGMENT_ROWS as u64 {
-                to = key.to_vec();
-                return Visit::Stop;
-            }
-            first.get_or_insert_with(|| key.to_vec());
-            fingerprint.add(hash.row(key, self.compared_digest(space, value)));
-            Visit::Next
-        });
-        (first, read.map(|()| (to, fingerprint)))
+        let mut rows = ReadRows {
+            first: None,
+            to: range.to.clone(),
+            fingerprint: Fingerprint::default(),
+        };
+        let mut last: Vec<u8> = Vec::new();
+        let read = self
+            .storage
+            .scan(space, &range.from, end_of_scan(range), &mut |key, value| {
+                let first = rows.first.get_or_insert_with(|| key.to_vec());
+                if bucket_of_row(first) != bucket_of_row(key) || rows.fingerprint.count >= SEGMENT_ROWS as u64 {
+                    rows.to = key.to_vec();
+                    return Visit::Stop;
+                }
+                last = key.to_vec();
+                rows.fingerprint.add(hash.row(key, self.compared_digest(space, value)));
+                Visit::Next
+            });
+        if read.is_err() {
+            rows.first.as_ref()?;
+            rows.to = after_key(&last);
+        }
+        Some(rows)
     }
 
     /// Reads a segment anew: as it is, or cut into several if it has grown. Whether it is what it was thought to be;
-    /// `None` when it cannot be read.
+    /// `None` when it cannot be read, and comparisons will see to it.
     pub(crate) fn read_again(&mut self, space: Space, segment: &KeyRange) -> Option<bool> {
-        let cut = self.cut(space, segment, SEGMENT_ROWS).ok()?;
-        Some(self.state.fingerprints.of(space)?.replace(segment, &cut))
+        let cut = self.cut(space, segment, SEGMENT_ROWS);
+        let segments = self.state.fingerprints.of(space)?;
+        match cut {
+            Ok(cut) => Some(segments.replace(segment, &cut)),
+            Err(_) => {
+                segments.mark_damaged(&segment.from);
+                None
+            }
+        }
     }
 
     /// Cuts a segment that has grown too large, if there is one.
@@ -204,7 +258,6 @@ impl Step<'_> {
         for space in COMPARED_SPACES {
             let grown = self.state.fingerprints.of(space).and_then(Segments::take_grown);
             if let Some(segment) = grown {
-                // One that cannot be read stays as large as it is.
                 let _ = self.read_again(space, &segment);
             }
         }
@@ -213,6 +266,12 @@ impl Step<'_> {
     /// The segment after a key.
     pub(crate) fn segment_after(&self, space: Space, key: Option<&[u8]>) -> Option<KeyRange> {
         self.state.fingerprints.segments(space)?.next_after(key)
+    }
+
+    /// How many places in a keyspace cannot be read, as far as was tried.
+    pub(crate) fn damage_count(&self, space: Space) -> u64 {
+        let segments = self.state.fingerprints.segments(space);
+        segments.map_or(0, |segments| segments.damage_count() as u64)
     }
 
     /// How many chunks there are in a partition, if their headers can be read.
@@ -234,19 +293,15 @@ impl Step<'_> {
     fn cut(&self, space: Space, range: &KeyRange, rows: usize) -> Result<CutSegment, ReadError> {
         let hash = self.state.fingerprints.key;
         let mut pieces: CutSegment = Vec::new();
-        let to = if range.to.is_empty() {
-            &[0xff; 64][..]
-        } else {
-            &range.to
-        };
-        self.storage.scan(space, &range.from, to, &mut |key, value| {
-            let row = hash.row(key, self.compared_digest(space, value));
-            match pieces.last_mut().filter(|(_, piece)| piece.count < rows as u64) {
-                Some((_, piece)) => piece.add(row),
-                None => pieces.push((key.to_vec(), row)),
-            }
-            Visit::Next
-        })?;
+        self.storage
+            .scan(space, &range.from, end_of_scan(range), &mut |key, value| {
+                let row = hash.row(key, self.compared_digest(space, value));
+                match pieces.last_mut().filter(|(_, piece)| piece.count < rows as u64) {
+                    Some((_, piece)) => piece.add(row),
+                    None => pieces.push((key.to_vec(), row)),
+                }
+                Visit::Next
+            })?;
         Ok(pieces)
     }
 
@@ -259,19 +314,17 @@ impl Step<'_> {
                 .state
                 .fingerprints
                 .segments(space)
-                .filter(|segments| segments.knows(&all))
+                .filter(|segments| segments.knows(&all) && !segments.is_damaged(&all))
             else {
                 continue;
             };
             let mut sum = Fingerprint::default();
             for piece in segments.pieces(&all) {
-                let rows = self.cut(space, &piece.range, usize::MAX)?;
-                let on_disk = rows.first().map(|(_, fingerprint)| *fingerprint).unwrap_or_default();
+                let on_disk = self.sum_rows(space, &piece.range)?;
                 sum.add(on_disk);
                 wrong += u64::from(piece.whole != Some(on_disk));
             }
-            let rows = self.cut(space, &all, usize::MAX)?;
-            wrong += u64::from(rows.first().map(|(_, fingerprint)| *fingerprint).unwrap_or_default() != sum);
+            wrong += u64::from(self.sum_rows(space, &all)? != sum);
         }
         for (partition, by_bucket) in &self.state.fingerprints.chunks {
             let on_disk = self
@@ -293,7 +346,7 @@ impl Step<'_> {
     }
 
     /// The fingerprint of what this node and a peer should both hold in a range, in pieces from which ever smaller ranges can
-    /// be asked about: each with where it ends.
+    /// be asked about: each with where it ends. What cannot be read is unknown.
     pub(crate) fn shared_pieces(
         &mut self,
         peer: NodeId,
@@ -313,15 +366,12 @@ impl Step<'_> {
         what: Compared,
         range: &KeyRange,
     ) -> Result<Fingerprint, Refusal> {
-        let mut sum = Fingerprint::default();
-        for (_, piece) in self.shared_pieces(peer, what, range)? {
-            sum.add(piece);
-        }
-        Ok(sum)
+        let pieces = self.shared_pieces(peer, what, range)?;
+        Ok(together(pieces.into_iter().map(|(_, piece)| piece)))
     }
 
     fn shared_row_pieces(
-        &self,
+        &mut self,
         peer: NodeId,
         space: Space,
         range: &KeyRange,
@@ -330,26 +380,37 @@ impl Step<'_> {
         if !segments.knows(range) {
             return Err(Refusal::NotReadYet);
         }
-        if segments.is_damaged(range) {
-            return Err(Refusal::Damaged);
-        }
         let mut pieces = Vec::new();
-        for piece in segments.pieces(range) {
-            if !self.both_hold_key(peer, &piece.range.from) {
+        let mut unreadable = Vec::new();
+        for (part, is_sound) in segments.sound_parts(range) {
+            if !is_sound {
+                pieces.push((part.to, Fingerprint::UNKNOWN));
                 continue;
             }
-            let fingerprint = match piece.whole {
-                Some(fingerprint) => fingerprint,
-                None => {
-                    let rows = self.cut(space, &piece.range, usize::MAX)?;
-                    rows.first().map(|(_, fingerprint)| *fingerprint).unwrap_or_default()
+            for piece in segments.pieces(&part) {
+                if !self.both_hold_key(peer, &piece.range.from) {
+                    continue;
                 }
-            };
-            if fingerprint.count > 0 {
-                pieces.push((piece.range.to, fingerprint));
+                let rows = piece.whole.ok_or(()).or_else(|()| self.sum_rows(space, &piece.range));
+                let fingerprint = rows.unwrap_or_else(|_| {
+                    unreadable.push(piece.range.from);
+                    Fingerprint::UNKNOWN
+                });
+                if fingerprint.count > 0 {
+                    pieces.push((piece.range.to, fingerprint));
+                }
             }
         }
+        if let Some(segments) = self.state.fingerprints.of(space) {
+            unreadable.iter().for_each(|key| segments.mark_damaged(key));
+        }
         Ok(pieces)
+    }
+
+    /// Reads the fingerprint of a range.
+    fn sum_rows(&self, space: Space, range: &KeyRange) -> Result<Fingerprint, ReadError> {
+        let rows = self.cut(space, range, usize::MAX)?;
+        Ok(rows.first().map(|(_, fingerprint)| *fingerprint).unwrap_or_default())
     }
 
     fn shared_chunk_pieces(&mut self, peer: NodeId, range: &KeyRange) -> Result<Vec<(Vec<u8>, Fingerprint)>, Refusal> {
@@ -368,18 +429,15 @@ impl Step<'_> {
             if !part.to.is_empty() && part.from >= part.to {
                 continue;
             }
-            let fingerprint = if part == whole {
-                self.chunks_of_partition(peer, partition)?
+            let read = if part == whole {
+                self.chunks_of_partition(peer, partition)
             } else {
                 self.sum_chunks(partition, Some(&part), &|bucket| {
                     self.both_hold(peer, partition, bucket)
-                })?
-                .into_values()
-                .fold(Fingerprint::default(), |mut sum, piece| {
-                    sum.add(piece);
-                    sum
                 })
+                .map(|by_bucket| together(by_bucket.into_values()))
             };
+            let fingerprint = read.unwrap_or(Fingerprint::UNKNOWN);
             if fingerprint.count > 0 {
                 pieces.push((part.to, fingerprint));
             }

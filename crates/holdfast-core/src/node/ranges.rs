@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::fingerprints::together;
 use super::state::Step;
 use crate::fingerprint::{Fingerprint, KeyRange};
 use crate::ids::{ChunkId, NodeId, PartId, Partition};
@@ -62,13 +63,20 @@ impl Step<'_> {
         theirs: Fingerprint,
     ) -> Result<Comparison, Refusal> {
         let pieces = self.shared_pieces(peer, what, range)?;
-        let mut own = Fingerprint::default();
-        pieces.iter().for_each(|(_, piece)| own.add(*piece));
+        let own = together(pieces.iter().map(|(_, piece)| *piece));
+        if own.is_unknown() {
+            // The asker is told where: it lies elsewhere than the rest.
+            return if pieces.len() > 1 {
+                Ok(Comparison::Pieces(in_groups(pieces, range)))
+            } else {
+                Err(Refusal::Damaged)
+            };
+        }
         if own == theirs {
             return Ok(Comparison::Equal);
         }
         // Pieces would all differ if the asker lacks a good part of the rows.
-        let lacks_many = own.count > theirs.count.saturating_add(own.count / 4) || theirs == Fingerprint::UNKNOWN;
+        let lacks_many = own.count > theirs.count.saturating_add(own.count / 4) || theirs.is_unknown();
         if own.count <= LISTED_AT_ONCE || lacks_many {
             let rows_max = if lacks_many { ROWS_MAX } else { LISTED_AT_ONCE as usize };
             return self
@@ -95,8 +103,7 @@ impl Step<'_> {
         let size = (count.div_ceil(PIECES_MAX as u64)).max(LISTED_AT_ONCE / 2) as usize;
         let hash = self.state.fingerprint_key();
         let piece = |rows: &[(Vec<u8>, Digest)]| {
-            let mut sum = Fingerprint::default();
-            rows.iter().for_each(|(key, digest)| sum.add(hash.row(key, *digest)));
+            let sum = together(rows.iter().map(|(key, digest)| hash.row(key, *digest)));
             (rows.last().map(|(key, _)| after_key(key)).unwrap_or_default(), sum)
         };
         Ok(rows.chunks(size).map(piece).collect())
@@ -193,8 +200,7 @@ impl Step<'_> {
 pub(crate) fn in_groups(pieces: Vec<(Vec<u8>, Fingerprint)>, range: &KeyRange) -> Vec<(Vec<u8>, Fingerprint)> {
     let size = pieces.len().div_ceil(PIECES_MAX).max(1);
     let group = |pieces: &[(Vec<u8>, Fingerprint)]| {
-        let mut sum = Fingerprint::default();
-        pieces.iter().for_each(|(_, piece)| sum.add(*piece));
+        let sum = together(pieces.iter().map(|(_, piece)| *piece));
         (pieces.last().map(|(end, _)| end.clone()).unwrap_or_default(), sum)
     };
     let mut groups: Vec<_> = pieces.chunks(size).map(group).collect();

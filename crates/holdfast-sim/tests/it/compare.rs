@@ -9,7 +9,7 @@ use holdfast_core::place::Place;
 use holdfast_core::request::{Answer, Put, PutValue, Request};
 use holdfast_core::storage::{ReadError, Space, Storage, Visit};
 
-use crate::few::{Few, PARTITION_BITS, SCRUB_EVERY_MS, key, settings};
+use crate::few::{COMPARE_EVERY_MS, Few, PARTITION_BITS, SCRUB_EVERY_MS, key, settings};
 
 /// Among so many keys differences are looked for; the published figure is that of 100,000.
 fn keys_count() -> u128 {
@@ -152,4 +152,60 @@ fn rows_that_rotted_before_a_start_come_from_the_others() {
     few.settle();
     assert_eq!(has_readable(&few, 2, Space::Rows), Ok(20));
     assert_eq!(rows(&few, 0, Space::Rows), sound, "the sound copies are as they were");
+}
+
+#[test]
+fn a_row_that_rots_is_found_by_a_scrub_and_comes_from_the_others() {
+    let mut few = Few::new(3);
+    put_all(&mut few, 0..40);
+    few.settle();
+    let sound = rows(&few, 0, Space::Rows);
+    assert!(few.nodes[1].1.corrupt(Space::Rows, &sound[7].0));
+    few.pass_ms(2 * SCRUB_EVERY_MS + 60_000);
+    assert_eq!(few.nodes[1].0.checked().scrub.damaged, 1, "both scrubs found it");
+    few.pass_ms(COMPARE_EVERY_MS);
+    assert_eq!(has_readable(&few, 1, Space::Rows), Ok(40));
+    few.pass_ms(COMPARE_EVERY_MS + SCRUB_EVERY_MS);
+    let checked = few.nodes[1].0.checked();
+    assert_eq!(
+        (checked.scrub.damaged, checked.fingerprints_wrong),
+        (0, 0),
+        "all is well again"
+    );
+    assert_eq!(few.wrong_fingerprints(1), 0);
+}
+
+/// A node that cannot read one of its rows still gives the others what only it has.
+#[test]
+fn damage_in_one_place_hides_no_difference_in_another() {
+    let mut few = Few::new(3);
+    put_all(&mut few, 0..40);
+    few.settle();
+    few.part(0, 1);
+    few.part(0, 2);
+    let alone = Put {
+        w: Some(1),
+        ..match put(spread(), key("alone")) {
+            Request::Put(put) => put,
+            _ => unreachable!(),
+        }
+    };
+    assert!(matches!(few.ask_as(1_000, 0, Request::Put(alone)), Answer::Put(_)));
+    let sound = rows(&few, 0, Space::Rows);
+    // What no other node has cannot be healed.
+    let only_here = |key: &Vec<u8>| rows(&few, 1, Space::Rows).iter().all(|(other, _)| other != key);
+    let rotten = sound
+        .iter()
+        .map(|(key, _)| key)
+        .find(|key| !only_here(key))
+        .expect("forty")
+        .clone();
+    assert!(few.nodes[0].1.corrupt(Space::Rows, &rotten));
+    few.restart(0);
+    few.join(0, 1);
+    few.join(0, 2);
+    few.settle();
+    for at in 0..3 {
+        assert_eq!(has_readable(&few, at, Space::Rows), Ok(41), "node {at}");
+    }
 }

@@ -18,6 +18,8 @@ use holdfast_store::memory::Event;
 
 pub(crate) const PARTITION_BITS: u8 = 4;
 
+/// Time between two comparisons of a node that nothing else brings about, in milliseconds.
+pub(crate) const COMPARE_EVERY_MS: u64 = 3_600_000;
 /// Time between two scrubs of a node, in milliseconds.
 pub(crate) const SCRUB_EVERY_MS: u64 = 600_000;
 
@@ -98,6 +100,12 @@ impl Few {
         }
         few.settle();
         few
+    }
+
+    /// Fingerprints of a node that are not those of its disk.
+    pub(crate) fn wrong_fingerprints(&mut self, at: usize) -> u64 {
+        let (node, store) = &mut self.nodes[at];
+        node.count_wrong_fingerprints(self.now, store).expect("readable")
     }
 
     /// Nothing passes between two nodes any more, and both know it.
@@ -265,7 +273,7 @@ fn config(id: u64, layout: &Arc<Layout>, planted: Option<Planted>) -> Config {
         message_life_ms: MESSAGE_LIFE_MS,
         dead_wait_ms: DEAD_WAIT_MS,
         fingerprint_key: FingerprintKey([7; 32]),
-        compare_every_ms: 3_600_000,
+        compare_every_ms: COMPARE_EVERY_MS,
         scrub_every_ms: SCRUB_EVERY_MS,
         gossip_seed: id,
     }
