@@ -16,6 +16,9 @@ use crate::place::Place;
 pub struct DeadBody {
     /// Unix milliseconds since when.
     pub since_ms: u64,
+    /// Of a record that is to go: how many homes its key has, which nobody knows any more once the bucket is deleted. 0 for a
+    /// body.
+    pub homes: u8,
     /// Its parts.
     pub manifest: Manifest,
 }

@@ -177,9 +177,13 @@ impl Plan {
         if members > 1 && Rng::new(seed, Stream::Gossip).per_mille(250) {
             faults.push(FaultKind::Deaf);
         }
-        let buckets = (0..rng.between(1, 2))
+        let mut buckets: Vec<BucketPlan> = (0..rng.between(1, 2))
             .map(|index| BucketPlan::draw(&mut rng, members, index))
             .collect();
+        let mut few = Rng::new(seed, Stream::FewHomes);
+        if let Some(bucket) = buckets.last_mut().filter(|_| few.per_mille(100)) {
+            (bucket.n, bucket.r, bucket.w) = *few.pick(&[(1, 1, 1), (2, 1, 2)]);
+        }
         Self {
             seed,
             members,

@@ -28,6 +28,8 @@ pub enum Stream {
     Forgetting = 6,
     /// Whether connections hold what they cannot deliver.
     Holding = 7,
+    /// Whether a bucket has fewer homes than usual.
+    FewHomes = 8,
 }
 
 impl Rng {

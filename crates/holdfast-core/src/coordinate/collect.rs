@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use super::{Coordinate, Progress, RESEND_MS};
 use crate::content::ManifestPart;
-use crate::dead::{ChunkRange, Collect, Collected, HeldWhy, HintsHeld};
+use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld};
 use crate::event::ClusterEvent;
 use crate::ids::{NodeId, PartId, Partition, Tick};
 use crate::message::{Digest, Message, OpId, Refusal};
@@ -77,6 +77,8 @@ struct Candidate {
     parts: Vec<ManifestPart>,
     /// The digest of the record, when it is that which is to go: it says nothing but that the object was deleted.
     tombstone: Option<Digest>,
+    /// Whom to ask about it.
+    homes: Vec<NodeId>,
 }
 
 impl Candidate {
@@ -135,7 +137,7 @@ impl CollectOp {
         let before_ms = step.now.wall_ms.saturating_sub(wait_ms);
         let (due, next) = step.dead_bodies(&step.state.dead.look_from, before_ms, PARTS_AT_ONCE);
         let is_turn = |(_, place, body): &KeptBody| {
-            let homes = homes_of(step, place);
+            let homes = homes_of_dead(step, place, body);
             let behind = homes.iter().position(|home| *home == step.state.me()).unwrap_or(0);
             let later_ms = 2 * stretch_ms(step) * behind.min(BEHIND_MAX) as u64;
             body.since_ms.saturating_add(later_ms) <= before_ms
@@ -143,6 +145,7 @@ impl CollectOp {
         let due: Vec<_> = due.into_iter().filter(is_turn).collect();
         let due = due.into_iter().map(|(key, place, body)| Candidate {
             tombstone: step.tombstone_digest(&key, &place),
+            homes: homes_of_dead(step, &place, &body),
             key,
             place,
             parts: body.manifest.parts,
@@ -347,7 +350,7 @@ impl CollectOp {
     fn naming(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
         let mut names: BTreeMap<NodeId, Vec<(Place, PartId)>> = BTreeMap::new();
         for candidate in &self.candidates {
-            for home in homes_of(step, &candidate.place) {
+            for home in candidate.homes.iter().copied() {
                 if step.state.is_planted(Planted::DeadUnasked) && home != step.state.me() {
                     continue;
                 }
@@ -369,7 +372,7 @@ impl CollectOp {
         let mut records: BTreeMap<NodeId, Vec<(Place, Digest)>> = BTreeMap::new();
         for candidate in &self.candidates {
             let Some(digest) = candidate.tombstone else { continue };
-            for home in homes_of(step, &candidate.place) {
+            for home in candidate.homes.iter().copied() {
                 if step.state.is_planted(Planted::DeadUnasked) && home != step.state.me() {
                     continue;
                 }
@@ -415,7 +418,7 @@ impl CollectOp {
         // What is said of a deleted record goes with it, home by home.
         for candidate in self.candidates.iter().filter(|candidate| candidate.tombstone.is_none()) {
             let me = step.state.me();
-            let mut homes = homes_of(step, &candidate.place);
+            let mut homes = candidate.homes.clone();
             if candidate.is_spared() {
                 // All of it is named, or lives again. Another home may have let go of it since, and noted that.
                 homes.clear();
@@ -463,6 +466,14 @@ pub(crate) fn homes_of(step: &Step<'_>, place: &Place) -> Vec<NodeId> {
     let known = step.state.registry.bucket_by_id(place.bucket);
     let n = known.map_or(u8::MAX, |bucket| bucket.settings.n.max(N_DEFAULT));
     step.state.layout().homes(place.partition, n).collect()
+}
+
+/// The homes that a dead body or record is asked of.
+fn homes_of_dead(step: &Step<'_>, place: &Place, body: &DeadBody) -> Vec<NodeId> {
+    match body.homes {
+        0 => homes_of(step, place),
+        n => step.state.layout().homes(place.partition, n).collect(),
+    }
 }
 
 /// One question for every member.

@@ -165,6 +165,7 @@ fn check_bodies(step: &mut Step<'_>, segment: &KeyRange) {
         step.state.scrub.records += 1;
         let read = step.read_copy(&place).and_then(|copy| {
             let record = copy.map(|copy| copy.record).unwrap_or_default();
+            step.file_tombstone(&place, &record);
             step.read_bodies(&place, &record, crate::request::WantedBodies::All)
         });
         if read == Err(ReadError::Corrupt) {

@@ -140,6 +140,7 @@ impl Step<'_> {
             };
             let body = DeadBody {
                 since_ms: self.now.wall_ms,
+                homes: 0,
                 manifest: Manifest {
                     parts: alloc::vec![part],
                 },
@@ -178,14 +179,27 @@ impl Step<'_> {
     }
 
     /// Adds to a batch that this home's record says nothing any more but that the object was deleted. The registry's deletions stay:
-    /// they are few, and ids of buckets are counted by them.
+    /// they are few, and ids of buckets are counted by them. Of a bucket that this node does not know the other homes see to it.
     pub(crate) fn note_tombstone(&mut self, place: &Place, after: &Record, batch: &mut Batch) {
-        if after.is_tombstone() && place.bucket != SYSTEM_BUCKET {
+        if !after.is_tombstone() || place.bucket == SYSTEM_BUCKET {
+            return;
+        }
+        if let Some(bucket) = self.state.registry.bucket_by_id(place.bucket) {
             let body = DeadBody {
                 since_ms: self.now.wall_ms,
+                homes: bucket.settings.n,
                 manifest: Manifest { parts: Vec::new() },
             };
             self.put_dead(dead_key(place, TOMBSTONE, &[]), &body, batch);
+        }
+    }
+
+    /// Files a record that a scrub met, if it is one of deletions that is not filed.
+    pub(crate) fn file_tombstone(&mut self, place: &Place, record: &Record) {
+        let mut batch = Batch::default();
+        self.note_tombstone(place, record, &mut batch);
+        if !batch.changes.is_empty() {
+            self.write(batch, Tick(0));
         }
     }
 
@@ -261,6 +275,7 @@ impl Step<'_> {
         if !parts.is_empty() {
             let body = DeadBody {
                 since_ms: self.now.wall_ms,
+                homes: 0,
                 manifest: Manifest { parts },
             };
             let key = dead_key(place, LEFT_BY_UPLOAD, &upload.0.to_be_bytes());

@@ -12,15 +12,20 @@ pub const DEAD_VERSION: u8 = 1;
 /// A row of `Space::Dead`.
 #[must_use]
 pub fn encode_dead(body: &DeadBody) -> Vec<u8> {
-    dead_row(body.since_ms, &encode_manifest(&body.manifest))
+    row(body.since_ms, body.homes, &encode_manifest(&body.manifest))
 }
 
-/// The same of a manifest that is encoded already.
+/// The same of a body whose manifest is encoded already.
 #[must_use]
 pub fn dead_row(since_ms: u64, manifest: &[u8]) -> Vec<u8> {
-    let mut writer = Writer::with_capacity(9 + manifest.len());
+    row(since_ms, 0, manifest)
+}
+
+fn row(since_ms: u64, homes: u8, manifest: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(10 + manifest.len());
     writer.u8(DEAD_VERSION);
     writer.u64(since_ms);
+    writer.u8(homes);
     writer.raw(manifest);
     writer.into_vec()
 }
@@ -39,6 +44,7 @@ pub fn decode_dead(row: impl AsRef<[u8]>) -> Result<DeadBody, DecodeError> {
     match reader.u8()? {
         DEAD_VERSION => Ok(DeadBody {
             since_ms: reader.u64()?,
+            homes: reader.u8()?,
             manifest: decode_manifest(reader.take_rest())?,
         }),
         version => Err(DecodeError::UnknownVersion {

@@ -547,6 +547,7 @@ fn range_messages() -> Vec<(&'static str, Message)> {
 pub fn dead_body() -> DeadBody {
     DeadBody {
         since_ms: 1_700_000_000_123,
+        homes: 3,
         manifest: manifest(),
     }
 }
