@@ -75,7 +75,7 @@ impl Engine {
             Journal::open(&disk, &data_dir.rows()).map_err(|error| OpenError::from_io(&data_dir.rows(), error))?;
 
         let space = Arc::new(FreeSpace::new(data_dir.segments(), options.reserve_bytes));
-        let syncer = Arc::new(Syncer::new(options.idle_flush_after, Arc::clone(&completions)));
+        let syncer = Arc::new(Syncer::new(&options, Arc::clone(&completions)));
         let appender = Arc::new(Appender::new(
             &options,
             Arc::clone(&files),
@@ -121,6 +121,11 @@ impl Engine {
             batches: self.last_write().0,
             write_stalls: self.shared.rows.stall_count(),
         }
+    }
+
+    /// The node rests: gives back the memory that is kept to answer sooner. The allocator must give it back in turn.
+    pub fn rest(&self) {
+        self.shared.rows.empty_cache();
     }
 
     /// How full the disk is; `None` when the system does not tell.

@@ -10,6 +10,7 @@
 //! Weak spots: a stall cannot be avoided from outside, only made rare: see [`RowStore::rotate_full`]. A memtable's flush makes fjall sync its journal under the mutex that writers need: about one short wait
 //! per memtable.
 
+mod cache;
 mod keyspaces;
 mod rest;
 
@@ -302,6 +303,11 @@ impl RowStore {
             warn!(%error, "memory could not be given back");
         }
         Ok(())
+    }
+
+    /// Gives back what was kept in memory to be read again.
+    pub(crate) fn empty_cache(&self) {
+        cache::empty(&self.keyspace(Table::Marks).tree.tree_config().cache);
     }
 
     /// How often a write was held back.

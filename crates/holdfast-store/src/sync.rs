@@ -17,6 +17,7 @@ use tracing::error;
 
 use crate::completions::{Completions, StoreFailure};
 use crate::journal::Journal;
+use crate::options::Options;
 use crate::rows::RowStore;
 
 #[derive(Debug, Default)]
@@ -61,17 +62,19 @@ pub(crate) struct Syncer {
     failed: AtomicBool,
     syncs: AtomicU64,
     idle_flush_after: Duration,
+    on_rest: fn(),
     completions: Arc<dyn Completions>,
 }
 
 impl Syncer {
-    pub(crate) fn new(idle_flush_after: Duration, completions: Arc<dyn Completions>) -> Self {
+    pub(crate) fn new(options: &Options, completions: Arc<dyn Completions>) -> Self {
         Self {
             state: Mutex::default(),
             wake: Condvar::new(),
             failed: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
-            idle_flush_after,
+            idle_flush_after: options.idle_flush_after,
+            on_rest: options.on_rest,
             completions,
         }
     }
@@ -143,6 +146,7 @@ impl Syncer {
                     if let Err(failure) = rows.release_idle() {
                         self.fail(failure);
                     }
+                    (self.on_rest)();
                 }
                 Task::Fail(failure) => return self.completions.failed(failure),
                 Task::End => return,

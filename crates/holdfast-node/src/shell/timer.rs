@@ -108,6 +108,7 @@ pub(super) async fn run(inner: Weak<Inner>) {
             rests = !node.timer.stirred.swap(false, Ordering::AcqRel);
             if rests {
                 buffers::release();
+                node.lock_core().engine.rest();
                 (node.on_rest)();
             }
             continue;
