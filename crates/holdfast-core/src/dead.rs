@@ -41,8 +41,9 @@ pub enum Collect {
     Named(Vec<(Place, PartId)>),
     /// Do you hold hints of these partitions?
     Hints(Vec<Partition>),
-    /// Are these your records, exactly, and nothing but deletions?
-    Tombstones(Vec<(Place, Digest)>),
+    /// Are these your records, exactly, and nothing but deletions? With how many homes each key has: a node that is none of
+    /// these, but could have been taken for one, may also hold nothing.
+    Tombstones(Vec<(Place, Digest, u8)>),
     /// Remove these chunks.
     Remove(Vec<ChunkRange>),
     /// Remove these records, those that are still exactly so.

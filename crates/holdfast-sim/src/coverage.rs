@@ -123,11 +123,13 @@ pub enum Reached {
     Rejoins,
     /// A node found its clock too far from the others' (S4).
     ClocksOff,
+    /// Something rotted that others had.
+    Rotted,
 }
 
 impl Reached {
     /// Everything that is counted.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::Operations,
         Self::Retries,
         Self::Faults,
@@ -186,6 +188,7 @@ impl Reached {
         Self::Returns,
         Self::Rejoins,
         Self::ClocksOff,
+        Self::Rotted,
     ];
 }
 

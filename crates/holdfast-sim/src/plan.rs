@@ -48,11 +48,13 @@ pub enum FaultKind {
     DiskFull,
     /// For a while, nothing reaches a machine, while everything it says is heard: it must not take the others for dead.
     Deaf,
+    /// Some of what lies on one machine's disk changes while nobody looks, and other homes have it.
+    Rot,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Loss,
         Self::LateDelivery,
         Self::Duplication,
@@ -70,6 +72,7 @@ impl FaultKind {
         Self::ChunkErrors,
         Self::DiskFull,
         Self::Deaf,
+        Self::Rot,
     ];
 
     /// Whether it takes another member to strike.
@@ -85,6 +88,7 @@ impl FaultKind {
                 | Self::OneWayCut
                 | Self::FalseNews
                 | Self::Deaf
+                | Self::Rot
         )
     }
 }
@@ -166,7 +170,7 @@ impl Plan {
         let members = [1, 2, 3, 4, 5][rng.weighted(&[3, 4, 48, 15, 30])];
         let mut faults: Vec<FaultKind> = FaultKind::ALL
             .into_iter()
-            .filter(|kind| *kind != FaultKind::Deaf)
+            .filter(|kind| !matches!(kind, FaultKind::Deaf | FaultKind::Rot))
             .filter(|kind| rng.per_mille(if *kind == FaultKind::DiskFull { 120 } else { 350 }))
             .filter(|kind| members > 1 || !kind.needs_peers())
             .collect();
@@ -176,6 +180,9 @@ impl Plan {
         // From the stream of gossip, whose fault it is: the rest of a seed stays what it was without it.
         if members > 1 && Rng::new(seed, Stream::Gossip).per_mille(250) {
             faults.push(FaultKind::Deaf);
+        }
+        if members > 2 && Rng::new(seed, Stream::Rot).per_mille(250) {
+            faults.push(FaultKind::Rot);
         }
         let mut buckets: Vec<BucketPlan> = (0..rng.between(1, 2))
             .map(|index| BucketPlan::draw(&mut rng, members, index))

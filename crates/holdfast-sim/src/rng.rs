@@ -30,6 +30,8 @@ pub enum Stream {
     Holding = 7,
     /// Whether a bucket has fewer homes than usual.
     FewHomes = 8,
+    /// Whether a disk rots, and what of it.
+    Rot = 9,
 }
 
 impl Rng {

@@ -13,7 +13,7 @@ use holdfast_core::planted::Planted;
 use crate::checkers::membership::DEAD_WITHIN_US;
 use crate::checkers::{Promise, Violation, converged};
 use crate::coverage::{Coverage, Reached};
-use crate::plan::Plan;
+use crate::plan::{FaultKind, Plan};
 use crate::trace::{Detail, Trace};
 use crate::watch::Watch;
 use crate::workload::Workload;
@@ -40,6 +40,8 @@ const ABSENT_US: u64 = DEAD_WITHIN_US + 5_000_000;
 const BACK_WITHIN_US: u64 = 10_000_000;
 /// How long the cluster may take to converge and fall silent.
 const CONVERGING_US_MAX: u64 = 180_000_000;
+/// How long what has rotted may stay so after that: a scrub, then a comparison with every other member.
+const SCRUBBING_US: u64 = 400_000_000;
 /// How long what is dead may stay after that, where waits are short: a sweep, and twice the time of three homes' collections.
 const FORGETTING_US: u64 = 400_000_000;
 /// More events than this in one seed mean that something goes round in circles.
@@ -202,6 +204,7 @@ impl Run {
         if self.is_over() {
             return;
         }
+        self.heal_rot();
         self.forget();
         let expected = converged::check(&mut self.world, &mut self.watch);
         for (bucket, counted) in &self.workload.counts {
@@ -212,6 +215,24 @@ impl Run {
             }
         }
         self.absence();
+    }
+
+    /// What has rotted must be found and healed, whether or not somebody reads it.
+    fn heal_rot(&mut self) {
+        if !self.plan.has(FaultKind::Rot) {
+            return;
+        }
+        self.world.await_scrubs(true);
+        let ends_us = self.world.now_us + SCRUBBING_US;
+        self.until("heal what has rotted", SCRUBBING_US + 1, |run| {
+            run.world.now_us >= ends_us
+        });
+        self.world.await_scrubs(false);
+        self.until("fall silent again", CONVERGING_US_MAX, |run| {
+            run.world.next_at_us().is_none()
+        });
+        let found = self.world.rotten();
+        self.watch.judge(self.world.now_us, Promise::RotHealed, found);
     }
 
     /// What is dead must go, once nothing else happens.

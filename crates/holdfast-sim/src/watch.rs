@@ -63,6 +63,8 @@ pub struct Watch {
     pub violations: Vec<Violation>,
     /// Hand-overs of writes that were seen, to tell the second from the first.
     pub forwards: BTreeSet<(usize, RequestId)>,
+    /// Whose disk has rotted.
+    pub rotting: Option<NodeId>,
     /// When each node was last told that it cannot reach some other.
     pub told_down_us: BTreeMap<NodeId, u64>,
 }
@@ -77,6 +79,7 @@ impl Watch {
             trace,
             violations: Vec::new(),
             forwards: BTreeSet::new(),
+            rotting: None,
             told_down_us: BTreeMap::new(),
         }
     }

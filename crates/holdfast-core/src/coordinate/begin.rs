@@ -15,9 +15,10 @@ use super::upload::UploadOp;
 use super::upload_list::{UploadListOp, UploadPage};
 use super::{Origin, unavailable_write, unchanged};
 use crate::bucket::Settings;
-use crate::ids::{NodeId, ObjectKey, Partition, Tick};
+use crate::ids::{NodeId, ObjectKey, Tick};
 use crate::node::clock::BoundNotDurable;
 use crate::node::state::{Parked, Step, Waiter};
+use crate::place::Place;
 use crate::planted::Planted;
 use crate::quorum::{Tally, Vote};
 use crate::request::{ClientRequest, Put, Request, UploadStep, WriteFault};
@@ -47,6 +48,16 @@ impl Step<'_> {
             Request::Upload(ref upload) if matches!(upload.step, UploadStep::Complete { .. }) => {
                 let (settings, key) = (upload.settings, upload.key.clone());
                 if let Some(request) = self.hand_over(origin, request, &settings, &key) {
+                    self.begin_upload(origin, request);
+                }
+            }
+            Request::Upload(ref upload) if matches!(origin, Origin::Client(_)) => {
+                let (settings, key) = (upload.settings, upload.key.clone());
+                let place = self.state.place(&settings, &key);
+                let is_list = matches!(upload.step, UploadStep::List { .. });
+                if !is_list && self.leaves_to_others(origin, &place, settings.n) {
+                    self.hand_to_homes(origin, request, &place, settings.n);
+                } else {
                     self.begin_upload(origin, request);
                 }
             }
@@ -118,7 +129,7 @@ impl Step<'_> {
             .layout()
             .is_home(self.state.me(), place.partition, settings.n)
         {
-            if !self.distrusts_its_clock(place.partition, settings.n) {
+            if !self.leaves_to_others(origin, &place, settings.n) {
                 return Some(request);
             }
             if matches!(origin, Origin::Forwarded { .. }) {
@@ -135,21 +146,33 @@ impl Step<'_> {
             origin.answer(self, unchanged(nobody_home(self, homes)));
             return None;
         }
-        let op = ForwardOp::new(self, origin, request, self.content_ms, homes);
-        self.spawned.push(Box::new(op));
+        self.hand_to_homes(origin, request, &place, settings.n);
         None
     }
 
-    /// Rule S4: whoever's clock is off does not coordinate while another home can.
-    fn distrusts_its_clock(&mut self, partition: Partition, n: u8) -> bool {
-        let me = self.state.me();
-        let state = &mut *self.state;
-        state.gossip.is_clock_off(self.now, self.effects)
-            && !state.is_planted(Planted::ClockOffCoordinates)
-            && state
-                .layout()
-                .homes(partition, n)
-                .any(|home| home != me && state.is_up(home))
+    fn hand_to_homes(&mut self, origin: Origin, request: ClientRequest, place: &Place, n: u8) {
+        let homes: Vec<NodeId> = self.state.layout().homes(place.partition, n).collect();
+        let op = ForwardOp::new(self, origin, request, self.content_ms, homes);
+        self.spawned.push(Box::new(op));
+    }
+
+    /// Rule S4: whoever's clock is off does not coordinate while another home can. Which a home that hands a write over
+    /// cannot.
+    pub(crate) fn leaves_to_others(&mut self, origin: Origin, place: &Place, n: u8) -> bool {
+        if !self.state.gossip.is_clock_off(self.now, self.effects)
+            || self.state.is_planted(Planted::ClockOffCoordinates)
+        {
+            return false;
+        }
+        let state = &*self.state;
+        let by = match origin {
+            Origin::Forwarded { by, .. } => by,
+            Origin::Client(_) | Origin::Nobody => state.me(),
+        };
+        let can = |home: NodeId| {
+            home != state.me() && home != by && state.is_up(home) && state.gossip.is_clock_right(self.now, home)
+        };
+        state.layout().homes(place.partition, n).any(can)
     }
 
     /// Coordinates a write.
@@ -176,6 +199,7 @@ impl Step<'_> {
             deadline_ms,
             content_ms,
             put,
+            may_have_begun,
             ..
         } = incoming;
         let place = self.state.place(&put.settings, &put.key);
@@ -189,7 +213,7 @@ impl Step<'_> {
             deadline_ms,
             what: Request::Put(Put { ..put }),
         };
-        let op = ForwardOp::new(self, origin, request, content_ms, homes);
+        let op = ForwardOp::new(self, origin, request, content_ms, homes).of_damaged(may_have_begun);
         self.spawned.push(Box::new(op));
     }
 }

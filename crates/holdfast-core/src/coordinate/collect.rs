@@ -77,8 +77,10 @@ struct Candidate {
     parts: Vec<ManifestPart>,
     /// The digest of the record, when it is that which is to go: it says nothing but that the object was deleted.
     tombstone: Option<Digest>,
+    /// How many homes its key has.
+    n: u8,
     /// Whom to ask about it.
-    homes: Vec<NodeId>,
+    asked: Vec<NodeId>,
 }
 
 impl Candidate {
@@ -137,18 +139,22 @@ impl CollectOp {
         let before_ms = step.now.wall_ms.saturating_sub(wait_ms);
         let (due, next) = step.dead_bodies(&step.state.dead.look_from, before_ms, PARTS_AT_ONCE);
         let is_turn = |(_, place, body): &KeptBody| {
-            let homes = homes_of_dead(step, place, body);
-            let behind = homes.iter().position(|home| *home == step.state.me()).unwrap_or(0);
+            let (_, asked) = homes_of_dead(step, place, body);
+            let behind = asked.iter().position(|home| *home == step.state.me()).unwrap_or(0);
             let later_ms = 2 * stretch_ms(step) * behind.min(BEHIND_MAX) as u64;
             body.since_ms.saturating_add(later_ms) <= before_ms
         };
         let due: Vec<_> = due.into_iter().filter(is_turn).collect();
-        let due = due.into_iter().map(|(key, place, body)| Candidate {
-            tombstone: step.tombstone_digest(&key, &place),
-            homes: homes_of_dead(step, &place, &body),
-            key,
-            place,
-            parts: body.manifest.parts,
+        let due = due.into_iter().map(|(key, place, body)| {
+            let (n, asked) = homes_of_dead(step, &place, &body);
+            Candidate {
+                tombstone: step.tombstone_digest(&key, &place),
+                n,
+                asked,
+                key,
+                place,
+                parts: body.manifest.parts,
+            }
         });
         self.candidates.extend(due);
         let is_all = next.is_none();
@@ -259,14 +265,14 @@ impl CollectOp {
     }
 
     /// Records that a home does not hold exactly so wait for another time: it has not heard of the deletion, or of more.
-    fn keep(&mut self, asked: &[(Place, Digest)], otherwise: &[u32]) {
+    fn keep(&mut self, asked: &[(Place, Digest, u8)], otherwise: &[u32]) {
         if otherwise.is_empty() {
             return;
         }
         let kept: BTreeSet<&Place> = otherwise
             .iter()
             .filter_map(|at| asked.get(*at as usize))
-            .map(|(place, _)| place)
+            .map(|(place, ..)| place)
             .collect();
         self.candidates
             .retain(|candidate| candidate.tombstone.is_none() || !kept.contains(&candidate.place));
@@ -350,7 +356,7 @@ impl CollectOp {
     fn naming(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
         let mut names: BTreeMap<NodeId, Vec<(Place, PartId)>> = BTreeMap::new();
         for candidate in &self.candidates {
-            for home in candidate.homes.iter().copied() {
+            for home in candidate.asked.iter().copied() {
                 if step.state.is_planted(Planted::DeadUnasked) && home != step.state.me() {
                     continue;
                 }
@@ -359,25 +365,26 @@ impl CollectOp {
             }
         }
         let mut asks = batched(names, Collect::Named);
-        asks.extend(self.of_tombstones(step, Collect::Tombstones));
+        asks.extend(self.of_tombstones(step, Collect::Tombstones, |place, digest, n| (place, digest, n)));
         asks
     }
 
     /// A question to every home of each record that is to go.
-    fn of_tombstones(
+    fn of_tombstones<T: Clone>(
         &self,
         step: &Step<'_>,
-        ask: impl Fn(Vec<(Place, Digest)>) -> Collect,
+        ask: impl Fn(Vec<T>) -> Collect,
+        name: impl Fn(Place, Digest, u8) -> T,
     ) -> VecDeque<(NodeId, Collect)> {
-        let mut records: BTreeMap<NodeId, Vec<(Place, Digest)>> = BTreeMap::new();
+        let mut records: BTreeMap<NodeId, Vec<T>> = BTreeMap::new();
         for candidate in &self.candidates {
             let Some(digest) = candidate.tombstone else { continue };
-            for home in candidate.homes.iter().copied() {
+            for home in candidate.asked.iter().copied() {
                 if step.state.is_planted(Planted::DeadUnasked) && home != step.state.me() {
                     continue;
                 }
                 let records = records.entry(home).or_default();
-                records.push((candidate.place.clone(), digest));
+                records.push(name(candidate.place.clone(), digest, candidate.n));
             }
         }
         batched(records, ask)
@@ -409,7 +416,7 @@ impl CollectOp {
             .into_iter()
             .flat_map(|batch| all_members(step, &Collect::Remove(batch)));
         let mut asks: VecDeque<_> = asks.collect();
-        asks.extend(self.of_tombstones(step, Collect::Erase));
+        asks.extend(self.of_tombstones(step, Collect::Erase, |place, digest, _| (place, digest)));
         asks
     }
 
@@ -418,7 +425,7 @@ impl CollectOp {
         // What is said of a deleted record goes with it, home by home.
         for candidate in self.candidates.iter().filter(|candidate| candidate.tombstone.is_none()) {
             let me = step.state.me();
-            let mut homes = candidate.homes.clone();
+            let mut homes = candidate.asked.clone();
             if candidate.is_spared() {
                 // All of it is named, or lives again. Another home may have let go of it since, and noted that.
                 homes.clear();
@@ -468,12 +475,16 @@ pub(crate) fn homes_of(step: &Step<'_>, place: &Place) -> Vec<NodeId> {
     step.state.layout().homes(place.partition, n).collect()
 }
 
-/// The homes that a dead body or record is asked of.
-fn homes_of_dead(step: &Step<'_>, place: &Place, body: &DeadBody) -> Vec<NodeId> {
-    match body.homes {
-        0 => homes_of(step, place),
-        n => step.state.layout().homes(place.partition, n).collect(),
+/// How many homes the key of a dead body or record has, and whom to ask: also who may have been taken for a home by a node
+/// that did not know the bucket yet.
+fn homes_of_dead(step: &Step<'_>, place: &Place, body: &DeadBody) -> (u8, Vec<NodeId>) {
+    if body.homes == 0 {
+        return (u8::MAX, homes_of(step, place));
     }
+    let known = step.state.registry.bucket_by_id(place.bucket);
+    let n = known.map_or(body.homes, |bucket| bucket.settings.n);
+    let asked = n.max(body.homes).max(N_DEFAULT);
+    (n, step.state.layout().homes(place.partition, asked).collect())
 }
 
 /// One question for every member.

@@ -26,6 +26,8 @@ use crate::storage::{ReadError, Space};
 const REPAIRS_MAX: usize = 64;
 /// How long it waits for repairs to end before it looks again, in milliseconds.
 const REPAIR_WAIT_MS: u64 = 20;
+/// Upload and part rows pushed at once, before the next wait of the same length.
+const SIDE_AT_ONCE: usize = 64;
 /// Between two ranges that are looked at without asking, in milliseconds: others want the node, too.
 const PAUSE_MS: u64 = 1;
 /// A node that has not read its disk yet is asked again after this long, in milliseconds.
@@ -216,15 +218,24 @@ impl CompareOp {
             }
             // Where the member cannot read its disk it asks us for records. What else it lacks we cannot know.
             Err(Refusal::Damaged) if matches!(self.what(), Some(Compared::Rows(space)) if space != Space::Rows) => {
-                let nothing = RangeRows {
-                    rows: Vec::new(),
-                    to: range.to.clone(),
-                };
-                self.note_difference(step, &range, own, nothing);
-                self.work(step)
+                self.push_all(step, &range, own)
             }
             Err(_) => self.next(step),
         }
+    }
+
+    /// Pushes the rows of a range, some at a time, to a member that cannot say which of them it has.
+    fn push_all(&mut self, step: &mut Step<'_>, range: &KeyRange, own: Fingerprint) -> Progress {
+        if own.is_unknown() || own.count > OWN_AT_ONCE && self.split(step, range) {
+            return self.next(step);
+        }
+        if let Some(what) = self.what()
+            && let Ok(own) = step.shared_range(self.peer, what, &range.from, &range.to, usize::MAX)
+        {
+            let tasks = own.rows.iter().filter_map(|(key, _)| task_for_own(what, key));
+            self.tasks.extend(tasks);
+        }
+        self.work(step)
     }
 
     /// Cuts a range into smaller ones, to be asked about in turn. Whether it can be cut.
@@ -286,6 +297,7 @@ impl CompareOp {
 
     /// Does the next task, or looks at the next range when none is left.
     fn work(&mut self, step: &mut Step<'_>) -> Progress {
+        let mut pushed = 0;
         while let Some(task) = self.tasks.pop_front() {
             match task {
                 Task::Repair(place) => {
@@ -296,7 +308,13 @@ impl CompareOp {
                     let n = step.state.n_of(place.bucket);
                     RepairOp::spawn(step, &place, n);
                 }
-                Task::PushSide(space, key) => self.push_side(step, space, key),
+                Task::PushSide(space, key) => {
+                    self.push_side(step, space, key);
+                    pushed += 1;
+                    if pushed == SIDE_AT_ONCE {
+                        return Progress::Until(step.now.after_ms(REPAIR_WAIT_MS));
+                    }
+                }
                 Task::PushChunk(partition, id) => {
                     if let Some(progress) = self.begin_push(step, partition, id) {
                         return progress;
@@ -323,7 +341,8 @@ impl CompareOp {
     /// Reads a chunk to push it. `None` when it is gone.
     fn begin_push(&mut self, step: &mut Step<'_>, partition: Partition, id: ChunkId) -> Option<Progress> {
         let op = step.state.new_op();
-        self.pushing = Some(PushChunk::begin(step, op, partition, id)?);
+        // One that cannot be read differs again at the next comparison.
+        self.pushing = Some(PushChunk::begin(step, op, partition, id).ok()??);
         self.attempts = 0;
         self.id = op;
         Some(Progress::Until(step.now.after_ms(RESEND_MS)))

@@ -10,11 +10,14 @@ use super::{Coordinate, Origin, Progress, unchanged, unknown};
 use crate::ids::NodeId;
 use crate::message::{Message, OpId};
 use crate::node::state::{About, Step};
-use crate::request::{Answer, ClientRequest, StateChange, WriteError, WriteFault};
+use crate::request::{Answer, ClientRequest, Request, StateChange, WriteError, WriteFault};
 
 /// A home that has not answered after this long is taken for stuck, and the next one is tried. A write may legitimately
 /// take two rounds on slow disks, and trying early costs a second coordinator.
 pub(super) const NEXT_HOME_MS: u64 = 2_000;
+
+/// And one that keeps saying that it is at it, after this long, in microseconds: others may be where it cannot reach.
+const PATIENCE_US_MAX: u64 = 6_000_000;
 
 /// A write handed to a home.
 pub(crate) struct ForwardOp {
@@ -31,8 +34,12 @@ pub(crate) struct ForwardOp {
     /// How often a home was asked: after the first time, nobody can say that nothing changed.
     asked: usize,
     deadline_us: u64,
+    /// This node can coordinate it, if no home does.
+    may_stand_in: bool,
     /// Until when the present home may begin, because it asked: nobody else is tried before, in monotonic microseconds.
     granted_until_us: u64,
+    /// When it was asked.
+    asked_us: u64,
 }
 
 impl ForwardOp {
@@ -49,6 +56,7 @@ impl ForwardOp {
             id: step.state.new_op(),
             origin,
             deadline_us: step.now.after_ms(u64::from(request.deadline_ms)),
+            may_stand_in: may_stand_in(&request),
             request,
             content_ms,
             untried: candidates.len(),
@@ -56,7 +64,24 @@ impl ForwardOp {
             current: None,
             asked: 0,
             granted_until_us: 0,
+            asked_us: 0,
         }
+    }
+
+    /// This node's own copy is damaged: it cannot coordinate, and may have begun before it found that out.
+    pub(crate) fn of_damaged(mut self, may_have_begun: bool) -> Self {
+        self.may_stand_in = false;
+        self.asked = usize::from(may_have_begun);
+        self
+    }
+
+    /// Another home can do it better than this node, however slow it is (rule S4).
+    fn leaves_to_others(&self, step: &mut Step<'_>) -> bool {
+        let Request::Put(put) = &self.request.what else {
+            return false;
+        };
+        let place = step.state.place(&put.settings, &put.key);
+        step.leaves_to_others(self.origin, &place, put.settings.n)
     }
 
     fn try_next(&mut self, step: &mut Step<'_>) -> Progress {
@@ -64,7 +89,7 @@ impl ForwardOp {
             self.candidates.push_back(tried);
         }
         let Some(at) = self.candidates.iter().position(|home| step.state.is_up(*home)) else {
-            if may_stand_in(&self.request) {
+            if self.may_stand_in {
                 return self.stand_in(step, self.asked > 0);
             }
             let down = self.candidates.iter().copied().collect();
@@ -88,6 +113,7 @@ impl ForwardOp {
         };
         self.current = Some(home);
         self.granted_until_us = 0;
+        self.asked_us = step.now.mono_us;
         // Each attempt has an id of its own, so that a home can tell a second attempt from a message delivered twice.
         if self.asked > 0 {
             self.id = step.state.new_op();
@@ -153,7 +179,7 @@ impl Coordinate for ForwardOp {
         if self.untried > 0 && self.candidates.iter().any(|home| step.state.is_up(*home)) {
             return self.try_next(step);
         }
-        if may_stand_in(&self.request) && may_be_cured(&fault) {
+        if self.may_stand_in && may_be_cured(&fault) {
             return self.stand_in(step, self.asked > 1);
         }
         // This home changed nothing, but an earlier one may have.
@@ -168,13 +194,19 @@ impl Coordinate for ForwardOp {
         Progress::Done
     }
 
-    /// The home that was asked last has the time that it was given from now on; another one comes too late.
+    /// The home that was asked last has the time that it was given from now on; another one comes too late. While it says
+    /// that it is still at it, it is not stuck: a second coordinator would cost a second version.
     fn claimed(&mut self, step: &mut Step<'_>, by: NodeId, claim: OpId) -> Progress {
-        if self.current == Some(by) {
+        if self.current == Some(by) && step.now.mono_us < self.asked_us.saturating_add(PATIENCE_US_MAX) {
             self.granted_until_us = step.now.after_ms(NEXT_HOME_MS);
             step.send(by, Message::ClaimReply { op: claim }, About::default());
         }
-        Progress::Until(step.now.after_ms(NEXT_HOME_MS).min(self.deadline_us))
+        let until_us = if self.current == Some(by) {
+            self.granted_until_us
+        } else {
+            step.now.after_ms(NEXT_HOME_MS)
+        };
+        Progress::Until(until_us.min(self.deadline_us))
     }
 
     fn timer(&mut self, step: &mut Step<'_>) -> Progress {
@@ -183,7 +215,7 @@ impl Coordinate for ForwardOp {
                 .answer(step, unknown(WriteFault::TimedOut { needed: 1, synced: 0 }));
             return Progress::Done;
         }
-        if self.untried == 0 && may_stand_in(&self.request) {
+        if self.untried == 0 && self.may_stand_in && !self.leaves_to_others(step) {
             return self.stand_in(step, true);
         }
         self.try_next(step)

@@ -150,12 +150,17 @@ impl HandoffOp {
                 continue;
             };
             let op = step.state.new_op();
-            let Some(chunk) = PushChunk::begin(step, op, partition, id) else {
-                // It was never stored: whoever asked for it was not told that it was.
-                let _ = step.strike_off_chunk(&key, self.home);
-                continue;
-            };
-            self.chunk = Some(chunk);
+            match PushChunk::begin(step, op, partition, id) {
+                Ok(Some(chunk)) => self.chunk = Some(chunk),
+                // It was never stored: whoever asked for it was not told that it was. But what is owed is noted before
+                // the chunk is written, which may be under way.
+                Ok(None) if !step.state.are_chunks_changing(partition) => {
+                    let _ = step.strike_off_chunk(&key, self.home);
+                    continue;
+                }
+                // The next walk meets it again.
+                Ok(None) | Err(_) => continue,
+            }
             self.id = op;
             self.gives_up_us = step.now.after_ms(4 * PATIENCE_MS);
             return Progress::Until(self.gives_up_us);

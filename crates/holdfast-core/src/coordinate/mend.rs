@@ -83,7 +83,7 @@ impl MendOp {
         if step.storage.is_full() || !step.state.mends.begin(now_us, not_before_us, chunk) {
             return;
         }
-        let Some(header) = chunk_header(step, partition, chunk) else {
+        let Ok(Some(header)) = chunk_header(step, partition, chunk) else {
             return step.state.mends.end(chunk, false);
         };
         let me = step.state.me();

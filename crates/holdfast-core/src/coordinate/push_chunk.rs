@@ -21,10 +21,17 @@ pub(crate) struct PushChunk {
 
 impl PushChunk {
     /// Begins to read a chunk for an operation, which is told of it. `None` when there is no such chunk here.
-    pub(crate) fn begin(step: &mut Step<'_>, op: OpId, partition: Partition, id: ChunkId) -> Option<Self> {
+    pub(crate) fn begin(
+        step: &mut Step<'_>,
+        op: OpId,
+        partition: Partition,
+        id: ChunkId,
+    ) -> Result<Option<Self>, ReadError> {
         let header = chunk_header(step, partition, id)?;
-        step.read_own_chunk(ChunkWaiter::Own(op), partition, id, 0, WHOLE_CHUNK);
-        Some(Self { header, body: None })
+        if header.is_some() {
+            step.read_own_chunk(ChunkWaiter::Own(op), partition, id, 0, WHOLE_CHUNK);
+        }
+        Ok(header.map(|header| Self { header, body: None }))
     }
 
     /// What the disk answered: whether there is something to send. A chunk that cannot be read is not pushed.
@@ -58,7 +65,11 @@ impl PushChunk {
 }
 
 /// What a chunk on this disk says of itself.
-pub(crate) fn chunk_header(step: &Step<'_>, partition: Partition, id: ChunkId) -> Option<ChunkHeader> {
+pub(crate) fn chunk_header(
+    step: &Step<'_>,
+    partition: Partition,
+    id: ChunkId,
+) -> Result<Option<ChunkHeader>, ReadError> {
     let before = match id.index.checked_sub(1) {
         Some(index) => Some(ChunkId { part: id.part, index }),
         None => id.part.0.checked_sub(1).map(|part| ChunkId {
@@ -66,9 +77,6 @@ pub(crate) fn chunk_header(step: &Step<'_>, partition: Partition, id: ChunkId) -
             index: u32::MAX,
         }),
     };
-    step.storage
-        .chunks(partition, before, 1)
-        .ok()?
-        .into_iter()
-        .find(|header| header.id == id)
+    let found = step.storage.chunks(partition, before, 1)?;
+    Ok(found.into_iter().find(|header| header.id == id))
 }

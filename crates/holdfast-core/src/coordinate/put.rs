@@ -334,6 +334,16 @@ impl PutOp {
         }
     }
 
+    /// Whoever handed this write over gives it to nobody else meanwhile (rule D7).
+    fn say_still_at_it(&self, step: &mut Step<'_>) {
+        if let Origin::Forwarded { by, op: forward, .. } = self.origin
+            && !self.answered
+        {
+            let claim = Message::Claim { op: self.id, forward };
+            step.send(by, claim, About::default());
+        }
+    }
+
     /// Looks at the tally: answers, begins the second round, or waits.
     fn judge(&mut self, step: &mut Step<'_>) -> Progress {
         if !self.answered {
@@ -474,10 +484,15 @@ impl Coordinate for PutOp {
 
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
         if let Message::WriteReply { result, .. } = message {
-            let is_full = matches!(result, Err(Refusal::DiskFull));
+            let may_help = is_sloppy(&self.settings, &self.side);
+            if result == Err(Refusal::Damaged) && !may_help {
+                // It heals its copy, and is asked again before long.
+                return self.judge(step);
+            }
+            let is_like_away = matches!(result, Err(Refusal::DiskFull | Refusal::Damaged));
             self.note(from, result);
-            if is_full {
-                // A home without room is like one that is away: somebody else takes the write, and owes it.
+            if is_like_away {
+                // A home without room, or with a damaged copy, is like one that is away: somebody else takes the write, and owes it.
                 self.ask_stand_ins(step, Vote::No);
             }
         }
@@ -509,6 +524,7 @@ impl Coordinate for PutOp {
             self.ask_stand_ins(step, Vote::Asked);
         }
         self.ask_all(step);
+        self.say_still_at_it(step);
         self.next_wake(step)
     }
 

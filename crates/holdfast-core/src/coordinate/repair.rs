@@ -13,7 +13,6 @@ use super::{Coordinate, Progress};
 use crate::event::ClusterEvent;
 use crate::ids::{Dot, NodeId};
 use crate::message::{Copy, Message, OpId, ReadResult};
-use crate::node::local::LocalCopy;
 use crate::node::state::{About, Step};
 use crate::place::Place;
 use crate::record::Record;
@@ -136,15 +135,11 @@ impl RepairOp {
         }
     }
 
-    /// A damaged copy counts for nothing until it was read from all the others (rule D2); the new one has no life yet.
+    /// A damaged copy counts for nothing until it was read from all the others (rule D2).
     fn replace_damaged(&self, step: &mut Step<'_>, copy: &Copy) {
         let others = step.state.layout().homes_count(self.n).saturating_sub(1);
         if others > 0 && self.answered >= others {
-            let after = LocalCopy {
-                local: Default::default(),
-                record: copy.record.clone(),
-            };
-            let _ = step.write_copy(&self.place, None, &after, &copy.bodies, Batch::default());
+            let _ = step.write_over_damage(&self.place, copy);
         }
     }
 

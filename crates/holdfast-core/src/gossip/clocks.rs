@@ -16,8 +16,9 @@ pub const CLOCK_OFF_MS: u64 = 10_000;
 const CLOCK_MARGIN_MS: u64 = 1_000;
 /// A reading counts until a later one exceeds it, and no longer than this.
 const READING_US_MAX: u64 = 10_000_000;
-/// What was not heard for so long is not counted.
-const HEARD_US_MAX: u64 = 60_000_000;
+/// What was not heard for so long is not counted. Long: a clock that was right is so still, and who is off must not believe
+/// itself again because a third member is down.
+const HEARD_US_MAX: u64 = 24 * 3_600_000_000;
 /// One's own clock and one other: nobody can say which is wrong.
 const CLOCKS_MIN: usize = 3;
 
@@ -41,18 +42,20 @@ struct Reading {
 }
 
 impl Clocks {
-    /// A member said what its clock showed.
-    pub(super) fn hear(&mut self, now: Now, from: NodeId, wall_ms: u64) {
+    /// A member said what its clock showed. Whether it was the first time.
+    pub(super) fn hear(&mut self, now: Now, from: NodeId, wall_ms: u64) -> bool {
         let new = Reading {
             above: above(wall_ms, now),
             read_us: now.mono_us,
             heard_us: now.mono_us,
         };
+        let is_first = !self.heard.contains_key(&from);
         let reading = self.heard.entry(from).or_insert(new);
         reading.heard_us = now.mono_us;
         if new.above >= reading.above || now.mono_us.saturating_sub(reading.read_us) > READING_US_MAX {
             *reading = new;
         }
+        is_first
     }
 
     /// By how much a member's clock is ahead of this node's, in milliseconds.
@@ -74,6 +77,14 @@ impl Clocks {
             .ahead_of_median_ms(now)
             .filter(|ahead| ahead.unsigned_abs() > limit_ms);
         was_off != self.off_ms.is_some()
+    }
+
+    /// Whether a member's clock is near the median, as far as is known.
+    pub(super) fn is_right(&self, now: Now, node: NodeId) -> bool {
+        match (self.ahead_ms(now, node), self.ahead_of_median_ms(now)) {
+            (Some(ahead_ms), Some(own_ms)) => own_ms.saturating_add(ahead_ms).unsigned_abs() <= CLOCK_OFF_MS,
+            _ => true,
+        }
     }
 
     /// Whether this node's clock jumped since it was judged.
@@ -158,6 +169,15 @@ mod tests {
     }
 
     #[test]
+    fn of_the_others_those_near_the_median_are_right() {
+        let (clocks, now) = hearing(&[0, 20_000, -90_000, 1_000]);
+        let right = [0, 1, 2, 3, 9].map(|node| clocks.is_right(now, NodeId(node)));
+        assert_eq!(right, [true, false, false, true, true]);
+        let (clocks, now) = hearing(&[90_000, 90_500]);
+        assert!(clocks.is_right(now, NodeId(0)) && clocks.off_ms().is_some());
+    }
+
+    #[test]
     fn a_jump_of_ones_own_clock_is_seen_at_once() {
         let (mut clocks, now) = hearing(&[0, 0, 0]);
         let jumped = at(now.mono_us / 1_000, START_MS - 70_000);
@@ -187,7 +207,10 @@ mod tests {
     fn who_fell_silent_is_not_counted() {
         let (mut clocks, now) = hearing(&[90_000, 90_000]);
         assert_eq!(clocks.ahead_ms(now, NodeId(1)), Some(90_000));
-        let later = at(now.mono_us / 1_000 + 60_001, START_MS + 60_001);
+        let later = at(now.mono_us / 1_000 + 3_600_000, START_MS + 3_600_000);
+        assert!(!clocks.judge(later), "an hour is not too long");
+        assert!(clocks.off_ms().is_some());
+        let later = at(now.mono_us / 1_000 + 86_400_001, START_MS + 86_400_001);
         assert!(clocks.judge(later));
         assert_eq!((clocks.off_ms(), clocks.ahead_ms(later, NodeId(1))), (None, None));
     }

@@ -48,7 +48,9 @@ impl Gossip {
         self.check(from, &header)?;
         let (claims, taken) = self.screened(&datagram)?;
         self.heard_us = now.mono_us;
-        self.clocks.hear(now, from, datagram.wall_ms);
+        if self.clocks.hear(now, from, datagram.wall_ms) {
+            self.judge_clock(now, effects);
+        }
         for told in datagram.facts {
             // Nobody but this node itself says anything about it.
             if self.peers.contains_key(&told.node) {

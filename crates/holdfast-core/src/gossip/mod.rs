@@ -196,6 +196,11 @@ impl Gossip {
         self.clocks.off_ms().is_some()
     }
 
+    /// Whether a member's clock is near what most show, as far as is known.
+    pub(crate) fn is_clock_right(&self, now: Now, node: NodeId) -> bool {
+        self.clocks.is_right(now, node)
+    }
+
     fn judge_clock(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.clocks.judge(now) {
             effects.push(Effect::Event(match self.clocks.off_ms() {

@@ -212,11 +212,12 @@ impl Step<'_> {
         copy.record.is_tombstone().then_some(digest)
     }
 
-    /// Which of these are not exactly this home's records, or say more than deletions.
-    fn otherwise(&self, records: &[(Place, Digest)]) -> Vec<u32> {
-        let is_so = |(place, digest): &(Place, Digest)| {
-            let own = self.read_copy_and_digest(place).ok().flatten();
-            own.is_some_and(|(copy, own)| own == *digest && copy.record.is_tombstone())
+    /// Which of these are not exactly this home's records, or say more than deletions. Who is no home may hold nothing.
+    fn otherwise(&self, records: &[(Place, Digest, u8)]) -> Vec<u32> {
+        let is_so = |(place, digest, n): &(Place, Digest, u8)| match self.read_copy_and_digest(place) {
+            Ok(Some((copy, own))) => own == *digest && copy.record.is_tombstone(),
+            Ok(None) => !self.state.layout().is_home(self.state.me(), place.partition, *n),
+            Err(_) => false,
         };
         let places = (0..).zip(records);
         places.filter(|(_, record)| !is_so(record)).map(|(at, _)| at).collect()

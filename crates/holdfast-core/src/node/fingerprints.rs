@@ -182,16 +182,17 @@ impl Step<'_> {
         else {
             return true;
         };
-        let read = self.read_segment(space, &KeyRange::new(from.clone(), Vec::new()));
+        // One bad block can stop every search that could come upon it: the next partition's rows are not behind it.
+        let to = after_partition_of(&from);
+        let read = self
+            .read_segment(space, &KeyRange::new(from.clone(), Vec::new()))
+            .or_else(|| self.read_segment(space, &KeyRange::new(from.clone(), to.clone())));
         let Some(segments) = self.state.fingerprints.of(space) else {
             return true;
         };
         match read {
             Some(read) => segments.push_read(read.first.as_deref(), read.to, read.fingerprint),
-            None => {
-                let to = after_partition_of(&from);
-                segments.push_damaged(KeyRange::new(from, to));
-            }
+            None => segments.push_damaged(KeyRange::new(from, to)),
         }
         segments.read_to().is_none()
     }

@@ -11,10 +11,10 @@ use crate::content::{BodyForm, Content};
 use crate::event::ClusterEvent;
 use crate::ids::{BucketId, Dot, Partition, SYSTEM_BUCKET, Tick};
 use crate::message::{Copy, Digest, Refusal};
-use crate::place::Place;
+use crate::place::{Place, after_prefix};
 use crate::record::{Record, Version};
 use crate::request::{Count, WantedBodies};
-use crate::storage::{Batch, ReadError, Space, WriteSeq};
+use crate::storage::{Batch, ReadError, Space, Visit, WriteSeq};
 use crate::wire::record::{RowLocal, decode_row, encode_row, row_digest};
 use crate::wire::side::{decode_counts, decode_entry, encode_counts};
 
@@ -166,12 +166,101 @@ impl Step<'_> {
         if let Some(count) = self.state.counts.get(&(partition, bucket)) {
             return Ok(*count);
         }
-        let count = match self.storage.get(Space::Counts, &count_key(partition, bucket))? {
-            None => Count::default(),
-            Some(row) => decode_counts(&row).map_err(|_| ReadError::Corrupt)?,
+        let count = match self.storage.get(Space::Counts, &count_key(partition, bucket)) {
+            Ok(None) => Count::default(),
+            Ok(Some(row)) => decode_counts(&row).or_else(|_| self.count_rows(partition, bucket))?,
+            // What it said can be found out.
+            Err(ReadError::Corrupt) => self.count_rows(partition, bucket)?,
+            Err(ReadError::Io) => return Err(ReadError::Io),
         };
         self.state.counts.insert((partition, bucket), count);
         Ok(count)
+    }
+
+    /// The same, counted row by row.
+    fn count_rows(&self, partition: Partition, bucket: BucketId) -> Result<Count, ReadError> {
+        // Which is what its rows begin with.
+        let prefix = count_key(partition, bucket);
+        let mut count = Count::default();
+        let mut is_sound = true;
+        self.storage
+            .scan(Space::Rows, &prefix, &after_prefix(prefix.clone()), &mut |_, row| {
+                match decode_row(Bytes::copy_from_slice(row)) {
+                    Ok((_, record)) => {
+                        if let Some(version) = record.visible() {
+                            count.objects += 1;
+                            count.bytes = count.bytes.saturating_add(version.content.size);
+                        }
+                    }
+                    Err(_) => is_sound = false,
+                }
+                Visit::Next
+            })?;
+        if is_sound { Ok(count) } else { Err(ReadError::Corrupt) }
+    }
+
+    /// Bodies of a key that a record does not name, as far as they can be found.
+    fn other_bodies(&self, place: &Place, record: &Record) -> Vec<Vec<u8>> {
+        let named: Vec<Vec<u8>> = record
+            .versions()
+            .iter()
+            .map(|version| place.body_key(version.dot))
+            .collect();
+        // One that cannot be read ends the search, but the record from before may name it.
+        let before = self.read_copy(place).ok().flatten().unwrap_or_default();
+        let left = before
+            .record
+            .versions()
+            .iter()
+            .map(|version| place.body_key(version.dot));
+        let mut others: Vec<Vec<u8>> = left.filter(|key| !named.contains(key)).collect();
+        let prefix = place.row_key();
+        let _ = self
+            .storage
+            .scan(Space::Bodies, &prefix, &after_prefix(prefix.clone()), &mut |key, _| {
+                if named.iter().all(|named| named != key) {
+                    others.push(key.to_vec());
+                }
+                Visit::Next
+            });
+        others
+    }
+
+    /// Puts a record in the place of one that cannot be read, or bodies in the place of its bodies that cannot. What can be
+    /// read may know more than the others by now, and is merged.
+    pub(crate) fn write_over_damage(&mut self, place: &Place, copy: &Copy) -> Result<(), Refusal> {
+        if let Ok(Some(own)) = self.read_copy(place) {
+            let mut batch = Batch::default();
+            for (dot, body) in &copy.bodies {
+                if own
+                    .record
+                    .find(*dot)
+                    .is_some_and(|version| version.content.is_body(body))
+                {
+                    batch.put(Space::Bodies, place.body_key(*dot), body.clone());
+                }
+            }
+            return self.merge_copy(place, copy, batch).map(|_| ());
+        }
+        let (partition, bucket) = (place.partition, place.bucket);
+        let counted = self.count(partition, bucket)?;
+        // The new copy has no life yet (rule D2).
+        let after = LocalCopy {
+            local: RowLocal::default(),
+            record: copy.record.clone(),
+        };
+        let mut batch = Batch::default();
+        for key in self.other_bodies(place, &after.record) {
+            batch.remove(Space::Bodies, key);
+        }
+        self.write_copy(place, None, &after, &copy.bodies, batch)?;
+        // What was there was counted before, whatever it was: most likely as what is there now.
+        let count = self.count_rows(partition, bucket).unwrap_or(counted);
+        self.state.counts.insert((partition, bucket), count);
+        let mut batch = Batch::default();
+        batch.put(Space::Counts, count_key(partition, bucket), encode_counts(count));
+        self.write(batch, Tick(0));
+        Ok(())
     }
 
     fn count_change(

@@ -8,6 +8,7 @@ use super::hints::Role;
 use super::ranges::chunk_key;
 use super::state::{ChunkWaiter, Step};
 use crate::context::Context;
+use crate::coordinate::repair::RepairOp;
 use crate::fingerprint::KeyRange;
 use crate::ids::{BucketId, NodeId, Partition, Tick};
 use crate::message::{
@@ -108,13 +109,19 @@ impl Step<'_> {
                     },
                 );
             }
-            Err(refusal) => self.reply(
-                from,
-                Message::WriteReply {
-                    op,
-                    result: Err(refusal),
-                },
-            ),
+            Err(refusal) => {
+                if refusal == Refusal::Damaged {
+                    let n = self.state.n_of(write.place.bucket);
+                    RepairOp::spawn(self, &write.place, n);
+                }
+                self.reply(
+                    from,
+                    Message::WriteReply {
+                        op,
+                        result: Err(refusal),
+                    },
+                );
+            }
         }
     }
 

@@ -201,6 +201,13 @@ impl State {
         self.chunk_waiting.remove(&token)
     }
 
+    /// Whether a chunk of a partition is being written or removed.
+    pub(crate) fn are_chunks_changing(&self, partition: Partition) -> bool {
+        self.chunk_changes
+            .values()
+            .any(|partitions| partitions.contains(&partition))
+    }
+
     /// Chunks were changed under a token, or it was tried.
     pub(crate) fn chunks_changed(&mut self, token: ChunkToken) {
         for partition in self.chunk_changes.remove(&token).into_iter().flatten() {

@@ -226,7 +226,7 @@ fn collect_message() -> BoxedStrategy<Message> {
         vec((place(), part()), 0..4).prop_map(Collect::Named),
         vec(partition(), 0..4).prop_map(Collect::Hints),
         vec(range, 0..4).prop_map(Collect::Remove),
-        vec((place(), digest()), 0..4).prop_map(Collect::Tombstones),
+        vec((place(), digest(), any::<u8>()), 0..4).prop_map(Collect::Tombstones),
         vec((place(), digest()), 0..4).prop_map(Collect::Erase),
         vec(row_key(), 0..4).prop_map(Collect::Forget),
     ];

@@ -580,7 +580,7 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
         ),
         (
             "collect-tombstones",
-            ask(Collect::Tombstones(vec![(place(), Digest(*b"0123456789abcdef"))])),
+            ask(Collect::Tombstones(vec![(place(), Digest(*b"0123456789abcdef"), 3)])),
         ),
         (
             "collect-erase",

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use holdfast_core::ids::{BucketId, ChunkId, NodeId, SYSTEM_BUCKET};
 use holdfast_core::place::{Place, chunk_position, partition_of};
 use holdfast_core::record::{Record, Version};
+use holdfast_core::registry::N_DEFAULT;
 use holdfast_core::registry::Registry;
 use holdfast_core::request::Count;
 use holdfast_core::storage::{ChunkToken, Space, Storage};
@@ -203,6 +204,11 @@ fn check_side_rows(world: &World, watch: &mut Watch, space: Space) {
         let of = watch.truth.of(key);
         let mut homes: Vec<usize> = of.homes.iter().map(|home| number_of(world, *home)).collect();
         homes.sort_unstable();
+        let mut holders = holders;
+        if of.settings.n < N_DEFAULT {
+            // Before a node has heard of a bucket it takes it for a usual one: a row may have got to more homes than it has.
+            holders.retain(|(member, _)| homes.contains(member));
+        }
         let members: Vec<usize> = holders.iter().map(|(member, _)| *member).collect();
         let equal = holders.windows(2).all(|pair| pair[0].1 == pair[1].1);
         if members != homes || !equal {

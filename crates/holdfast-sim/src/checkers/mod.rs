@@ -54,6 +54,8 @@ pub enum Promise {
     ForgottenStays,
     /// Uploads and parts are kept until they are closed, and closed for good then.
     UploadsKept,
+    /// What has rotted on one disk is found and comes from the others.
+    RotHealed,
     /// Once all is healed and quiet, all homes hold the same.
     Converged,
     /// Once all is healed, everything is answered, and then nothing happens.

@@ -54,7 +54,15 @@ pub fn acknowledged(watch: &mut Watch, now_us: u64, write: WriteIx, outcome: &Pu
             dead.push(acked.dot);
             replaced.push(*earlier_ix);
             let is_forgotten = of.forgotten.contains(acked.dot.0);
-            if !replaces(outcome, earlier_dot) && !is_forgotten && unreplaced.is_none() {
+            // What covers a write that was acknowledged, and had replaced it, need not name it once more.
+            let is_replaced = |by: &DotTruth| {
+                by.past.contains(acked.dot.0)
+                    && truth.write(by.write).acked.is_some()
+                    && outcome.context.covers(by.dot)
+                    && by.write != write
+            };
+            let is_covered = replaces(outcome, earlier_dot) || is_forgotten;
+            if unreplaced.is_none() && !is_covered && !of.dots.iter().any(is_replaced) {
                 unreplaced = Some(format!(
                     "blind {} of {:?}, begun at {} us and done as {}, does not cover {}, acknowledged at {} us",
                     of_write.request,

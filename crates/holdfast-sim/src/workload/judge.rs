@@ -98,11 +98,12 @@ fn note_step(now_us: u64, watch: &mut Watch, step: &UploadStep) {
     }
 }
 
-/// Stand-ins may only make up for homes that were said to be down.
-fn homes_first(of: &KeyTruth, got: &Got, r: u8) -> Option<String> {
-    let answered = |home: &&NodeId| got.clocks.iter().any(|(node, _)| node == *home);
-    let answered = of.homes.iter().filter(answered).count();
-    let due = usize::from(r).min(of.homes.len() - got.down.len());
+/// Stand-ins may only make up for homes that were said to be down, and for one whose disk rots: a damaged copy is none.
+fn homes_first(of: &KeyTruth, got: &Got, r: u8, rotting: Option<NodeId>) -> Option<String> {
+    let has_answered = |home: &NodeId| got.clocks.iter().any(|(node, _)| node == home);
+    let answered = of.homes.iter().filter(|home| has_answered(home)).count();
+    let damaged = rotting.filter(|home| of.homes.contains(home) && !has_answered(home) && !got.down.contains(home));
+    let due = usize::from(r).min(of.homes.len() - got.down.len() - usize::from(damaged.is_some()));
     (answered < due).then(|| format!("{:?} was read from {answered} homes, {due} were due", of.place.key))
 }
 
@@ -129,7 +130,7 @@ fn got_record(
         // A home that was given up in the middle of the read, for which a stand-in was asked, may answer after all.
         let gave_up_us = watch.told_down_us.get(&got.coordinator).copied().unwrap_or(0);
         if gave_up_us < asked_us {
-            let found = homes_first(watch.truth.of(key), got, r);
+            let found = homes_first(watch.truth.of(key), got, r, watch.rotting);
             watch.judge(now_us, Promise::HomesFirst, found);
         }
     }

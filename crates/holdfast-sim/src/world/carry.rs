@@ -9,7 +9,7 @@ use holdfast_core::wire::record::decode_row;
 use holdfast_store::MemoryStore;
 use holdfast_store::memory::{ChunkFault, Event as StoreEvent};
 
-use super::{ClientEvent, Event, Process, World};
+use super::{ClientEvent, Event, Process, Rare, World};
 use crate::checkers::{Promise, dots, durable, forgotten};
 use crate::coverage::Reached;
 use crate::describe;
@@ -119,7 +119,7 @@ impl World {
     pub(super) fn plan_timer(&mut self, member: usize) {
         let of = &mut self.members[member];
         let Process::Up(node) = &of.process else { return };
-        let Some(wanted_us) = wanted_us(node, self.awaits_sweeps) else {
+        let Some(wanted_us) = wanted_us(node, self.awaits_rare) else {
             return;
         };
         let planned_us = of.clock.true_us_of(wanted_us).max(self.now_us + 1);
@@ -145,7 +145,7 @@ impl World {
         of.timer_at_us = None;
         let now = of.clock.read(self.now_us);
         let Process::Up(node) = &of.process else { return };
-        if wanted_us(node, self.awaits_sweeps).is_some_and(|wanted_us| wanted_us <= now.mono_us) {
+        if wanted_us(node, self.awaits_rare).is_some_and(|wanted_us| wanted_us <= now.mono_us) {
             self.feed(watch, member, Input::Timer);
         } else {
             self.plan_timer(member);
@@ -218,32 +218,23 @@ impl World {
         }
         if let Some(at_us) = fate.again_us {
             watch.coverage.reach(Reached::MessagesDoubled);
-            let envelope = Box::new(envelope.clone());
-            self.queue.push(
-                at_us,
-                Event::Deliver {
-                    from,
-                    to,
-                    to_incarnation,
-                    envelope,
-                },
-            );
+            self.deliver_at(at_us, from, to, to_incarnation, envelope.clone());
         }
         match fate.arrival_us {
             None => watch.coverage.reach(Reached::MessagesLost),
-            Some(at_us) => {
-                let envelope = Box::new(envelope);
-                self.queue.push(
-                    at_us,
-                    Event::Deliver {
-                        from,
-                        to,
-                        to_incarnation,
-                        envelope,
-                    },
-                );
-            }
+            Some(at_us) => self.deliver_at(at_us, from, to, to_incarnation, envelope),
         }
+    }
+
+    fn deliver_at(&mut self, at_us: u64, from: usize, to: usize, to_incarnation: u32, envelope: Envelope) {
+        let envelope = Box::new(envelope);
+        let event = Event::Deliver {
+            from,
+            to,
+            to_incarnation,
+            envelope,
+        };
+        self.queue.push(at_us, event);
     }
 
     pub(super) fn deliver(
@@ -261,16 +252,7 @@ impl World {
             // The connection goes on trying, and nobody has told the receiver that the sender has given up.
             let at_us = self.now_us + self.rng.between(RETRANSMIT_US, 2 * RETRANSMIT_US);
             watch.coverage.reach(Reached::MessagesHeld);
-            let envelope = Box::new(envelope);
-            return self.queue.push(
-                at_us,
-                Event::Deliver {
-                    from,
-                    to,
-                    to_incarnation,
-                    envelope,
-                },
-            );
+            return self.deliver_at(at_us, from, to, to_incarnation, envelope);
         }
         if !of.is_up() || !same_session || is_cut {
             watch.coverage.reach(Reached::MessagesLost);
@@ -393,8 +375,9 @@ fn note_sent(watch: &mut Watch, from: usize, envelope: &Envelope) {
 
 /// When a node wants to be woken, gossip apart. Looks and sweeps for what is dead happen in passing, whenever something else
 /// wakes it; only in the end are they waited for.
-fn wanted_us(node: &Node, sweeps: bool) -> Option<u64> {
-    let rare = [node.next_look_us(), node.next_sweep_us()];
-    let rare = rare.into_iter().flatten().filter(|_| sweeps).min();
+fn wanted_us(node: &Node, rare: Rare) -> Option<u64> {
+    let sweeps = [node.next_look_us(), node.next_sweep_us()].map(|at_us| at_us.filter(|_| rare.sweeps));
+    let scrubs = [node.next_scrub_us(), node.next_compare_us()].map(|at_us| at_us.filter(|_| rare.scrubs));
+    let rare = sweeps.into_iter().chain(scrubs).flatten();
     node.next_operation_us().into_iter().chain(rare).min()
 }

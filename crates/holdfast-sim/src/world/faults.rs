@@ -44,6 +44,7 @@ impl World {
             FaultKind::CleanRestart => return self.stop(watch, member, lasts_us / 2),
             FaultKind::ClockJump => return self.clock_jump(watch, member),
             FaultKind::FalseNews => return self.false_news(watch, member),
+            FaultKind::Rot => return self.rot(watch),
             FaultKind::Pause => return self.pause(member, lasts_us),
             FaultKind::SlowDisk => self.members[member].slowness = self.fault_rng.spread(10, 500),
             FaultKind::DiskFull => self.members[member].disk.store.set_full(true),

@@ -13,6 +13,7 @@ mod lifecycle;
 mod member;
 mod network;
 mod queue;
+mod rot;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,6 +63,14 @@ pub enum Reached {
     Nobody,
     /// A node may have begun.
     Node,
+}
+
+/// What nodes do rarely, and are woken for only when it is waited for: a run would never fall silent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rare {
+    sweeps: bool,
+    /// And comparisons.
+    scrubs: bool,
 }
 
 /// What is planned.
@@ -155,8 +164,8 @@ pub struct World {
     plan: Plan,
     /// Chunks that a member was last asked to remove.
     removed_last: Vec<(Partition, ChunkId)>,
-    /// Nodes are woken for their sweeps, too, even if nothing else happens.
-    awaits_sweeps: bool,
+    /// Nodes are woken for what they do rarely, too, even if nothing else happens.
+    awaits_rare: Rare,
     cluster: ClusterId,
     planted: Option<Planted>,
     rng: Rng,
@@ -213,7 +222,7 @@ impl World {
             ids,
             plan: plan.clone(),
             removed_last: Vec::new(),
-            awaits_sweeps: false,
+            awaits_rare: Rare::default(),
             rng,
         };
         for member in 0..world.members.len() {
@@ -238,7 +247,17 @@ impl World {
 
     /// From now on nodes sweep even if nothing else wakes them.
     pub fn await_sweeps(&mut self) {
-        self.awaits_sweeps = true;
+        self.awaits_rare.sweeps = true;
+        self.plan_timers();
+    }
+
+    /// From now on, or no longer, nodes scrub and compare even if nothing else wakes them.
+    pub fn await_scrubs(&mut self, on: bool) {
+        self.awaits_rare.scrubs = on;
+        self.plan_timers();
+    }
+
+    fn plan_timers(&mut self) {
         for member in 0..self.members.len() {
             self.plan_timer(member);
         }

@@ -82,7 +82,7 @@ fn what_is_deleted_again_is_not_crossed_off() {
     must_hold(1017);
 }
 
-/// A node whose clock had been set back by more than a minute went on coordinating: the other homes took its writes for
+/// A node whose clock had been set back by more than two message lives went on coordinating: the other homes took its writes for
 /// messages from long ago and dropped them. Whoever had handed it a write gave that to another home after two seconds; and
 /// the dot that the first had issued, and could give to nobody, stood beside what replaced the write once it could. Such a
 /// node now leaves writes to the other homes (rule S4).
@@ -90,4 +90,34 @@ fn what_is_deleted_again_is_not_crossed_off() {
 fn a_node_whose_clock_is_off_leaves_writes_to_others() {
     must_hold(189);
     must_hold(335);
+}
+
+/// What a stand-in owes of a chunk is noted before the chunk is written. A handoff that came in between met a chunk that was
+/// not there, took it for one that had never been stored, and struck the home off the list: the chunk was acknowledged
+/// and never got to its home.
+#[test]
+fn a_chunk_that_is_being_written_is_still_owed() {
+    must_hold(2664);
+}
+
+/// A replica whose copy of a key has rotted refuses a write of it, and heals; a write that needs it asks again instead of
+/// ending.
+#[test]
+fn a_write_waits_for_a_damaged_replica_to_heal() {
+    must_hold(1246);
+    must_hold(1983);
+}
+
+/// A home to which a write was handed could reach no other for two seconds; the write was then given to another home, and two
+/// versions of it lay side by side. The first now says that it is still at it.
+#[test]
+fn a_home_that_is_still_at_it_is_waited_for() {
+    must_hold(610);
+}
+
+/// A home found that a body of its copy had rotted and asked the others; meanwhile it took new writes of the key. What the
+/// others said then replaced its copy, and the new writes with it. It is merged now.
+#[test]
+fn healing_a_body_does_not_undo_what_was_written_meanwhile() {
+    must_hold(283);
 }

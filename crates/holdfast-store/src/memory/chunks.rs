@@ -110,6 +110,12 @@ impl MemoryStore {
         }
     }
 
+    /// Whether a chunk is there; a damaged one is not.
+    #[must_use]
+    pub fn has_chunk(&self, partition: Partition, id: ChunkId) -> bool {
+        self.chunks.get(&(partition, id)).is_some_and(|chunk| !chunk.corrupt)
+    }
+
     pub(super) fn chunk_headers(
         &self,
         partition: Partition,

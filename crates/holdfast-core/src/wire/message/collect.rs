@@ -36,6 +36,20 @@ impl Field for (Place, Digest) {
     }
 }
 
+impl Field for (Place, Digest, u8) {
+    const BYTES_MIN: usize = Place::BYTES_MIN + Digest::BYTES_MIN + 1;
+
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+        self.1.write(to);
+        to.u8(self.2);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok((Field::read(from)?, Field::read(from)?, from.u8()?))
+    }
+}
+
 impl Field for ChunkRange {
     const BYTES_MIN: usize = PartId::BYTES_MIN + 8;
 
