@@ -8,7 +8,7 @@ use holdfast_core::request::PutOutcome;
 use super::Promise;
 use super::dots::name;
 use crate::coverage::Reached;
-use crate::truth::{DotIx, DotTruth, KeyIx, Truth, WriteIx};
+use crate::truth::{DotIx, DotTruth, KeyIx, KeyTruth, Truth, WriteIx};
 use crate::watch::Watch;
 
 /// A client learned that its write is done: what it replaced is dead from now on.
@@ -40,6 +40,7 @@ pub fn acknowledged(watch: &mut Watch, now_us: u64, write: WriteIx, outcome: &Pu
     }
     let mut dead: Vec<DotIx> = Vec::new();
     let mut replaced: Vec<WriteIx> = Vec::new();
+    let mut replaced_dots: Vec<DotIx> = Vec::new();
     let mut unreplaced = None;
     for earlier_ix in &of.acked {
         let earlier = truth.write(*earlier_ix);
@@ -54,15 +55,12 @@ pub fn acknowledged(watch: &mut Watch, now_us: u64, write: WriteIx, outcome: &Pu
             dead.push(acked.dot);
             replaced.push(*earlier_ix);
             let is_forgotten = of.forgotten.contains(acked.dot.0);
-            // What covers a write that was acknowledged, and had replaced it, need not name it once more.
-            let is_replaced = |by: &DotTruth| {
-                by.past.contains(acked.dot.0)
-                    && truth.write(by.write).acked.is_some()
-                    && outcome.context.covers(by.dot)
-                    && by.write != write
-            };
-            let is_covered = replaces(outcome, earlier_dot) || is_forgotten;
-            if unreplaced.is_none() && !is_covered && !of.dots.iter().any(is_replaced) {
+            let covers_it = replaces(outcome, earlier_dot);
+            if covers_it {
+                replaced_dots.push(acked.dot);
+            }
+            let is_covered = covers_it || is_forgotten || covers_what_replaced(of, acked.dot, outcome);
+            if unreplaced.is_none() && !is_covered {
                 unreplaced = Some(format!(
                     "blind {} of {:?}, begun at {} us and done as {}, does not cover {}, acknowledged at {} us",
                     of_write.request,
@@ -93,8 +91,24 @@ pub fn acknowledged(watch: &mut Watch, now_us: u64, write: WriteIx, outcome: &Pu
     for replaced in replaced {
         watch.truth.replace(replaced, now_us);
     }
+    for replaced in replaced_dots {
+        watch.truth.note_replaced_by(key, replaced, dot);
+    }
     watch.truth.acknowledge(now_us, write, dot, true);
     watch.judge(now_us, Promise::BlindReplaces, unreplaced);
+}
+
+/// Whether a write covers one that had been seen to replace a dot: it need not name the dot once more.
+fn covers_what_replaced(of: &KeyTruth, dot: DotIx, outcome: &PutOutcome) -> bool {
+    let mut by = of.dots[dot.0].replaced_by;
+    while let Some(replaced_by) = by {
+        let replacer = &of.dots[replaced_by.0];
+        if outcome.context.covers(replacer.dot) {
+            return true;
+        }
+        by = replacer.replaced_by;
+    }
+    false
 }
 
 /// Whether the answer to a blind write shows that it replaced a dot: by its own context, or, when a retry only carried

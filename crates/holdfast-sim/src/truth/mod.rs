@@ -142,6 +142,8 @@ pub struct DotTruth {
     pub past: Bits,
     /// From when on no read may show it, because a write that replaced it was acknowledged.
     pub dead_us: Option<u64>,
+    /// The first later blind write whose answer showed that it replaced it.
+    pub replaced_by: Option<DotIx>,
 }
 
 /// A key.
@@ -329,6 +331,7 @@ impl Truth {
             content,
             past,
             dead_us: None,
+            replaced_by: None,
         });
         self.writes[write.0].dots.push(index);
         index
@@ -337,6 +340,13 @@ impl Truth {
     /// From now on no read may show a dot.
     pub fn kill(&mut self, key: KeyIx, dot: DotIx, now_us: u64) {
         self.keys[key.0].dots[dot.0].dead_us.get_or_insert(now_us);
+    }
+
+    /// An acknowledged blind write showed that it replaced a dot.
+    pub fn note_replaced_by(&mut self, key: KeyIx, dot: DotIx, by: DotIx) {
+        if by > dot {
+            self.keys[key.0].dots[dot.0].replaced_by.get_or_insert(by);
+        }
     }
 
     /// Which node has written under an actor's name, if this one is the first to be asked about it.
