@@ -56,7 +56,8 @@ impl Step<'_> {
                 let place = self.state.place(&settings, &key);
                 let is_list = matches!(upload.step, UploadStep::List { .. });
                 if !is_list && self.leaves_to_others(origin, &place, settings.n) {
-                    self.hand_to_homes(origin, request, &place, settings.n);
+                    let homes = self.state.layout().homes(place.partition, settings.n).collect();
+                    self.hand_to_homes(origin, request, homes);
                 } else {
                     self.begin_upload(origin, request);
                 }
@@ -146,12 +147,11 @@ impl Step<'_> {
             origin.answer(self, unchanged(nobody_home(self, homes)));
             return None;
         }
-        self.hand_to_homes(origin, request, &place, settings.n);
+        self.hand_to_homes(origin, request, homes);
         None
     }
 
-    fn hand_to_homes(&mut self, origin: Origin, request: ClientRequest, place: &Place, n: u8) {
-        let homes: Vec<NodeId> = self.state.layout().homes(place.partition, n).collect();
+    fn hand_to_homes(&mut self, origin: Origin, request: ClientRequest, homes: Vec<NodeId>) {
         let op = ForwardOp::new(self, origin, request, self.content_ms, homes);
         self.spawned.push(Box::new(op));
     }

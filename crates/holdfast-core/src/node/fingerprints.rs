@@ -342,10 +342,6 @@ impl Step<'_> {
         layout.is_home(self.state.me(), partition, n) && layout.is_home(peer, partition, n)
     }
 
-    fn both_hold_key(&self, peer: NodeId, key: &[u8]) -> bool {
-        bucket_of_row(key).is_some_and(|(partition, bucket)| self.both_hold(peer, partition, bucket))
-    }
-
     /// The fingerprint of what this node and a peer should both hold in a range, in pieces from which ever smaller ranges can
     /// be asked about: each with where it ends. What cannot be read is unknown.
     pub(crate) fn shared_pieces(
@@ -383,13 +379,20 @@ impl Step<'_> {
         }
         let mut pieces = Vec::new();
         let mut unreadable = Vec::new();
+        // Of the bucket of the last segment: it may have thousands, and the layout is asked once.
+        let mut shared: Option<(Option<(Partition, BucketId)>, bool)> = None;
         for (part, is_sound) in segments.sound_parts(range) {
             if !is_sound {
                 pieces.push((part.to, Fingerprint::UNKNOWN));
                 continue;
             }
             for piece in segments.pieces(&part) {
-                if !self.both_hold_key(peer, &piece.range.from) {
+                let bucket = bucket_of_row(&piece.range.from);
+                if shared.is_none_or(|(of, _)| of != bucket) {
+                    let both_hold = bucket.is_some_and(|(partition, id)| self.both_hold(peer, partition, id));
+                    shared = Some((bucket, both_hold));
+                }
+                if !shared.is_some_and(|(_, both_hold)| both_hold) {
                     continue;
                 }
                 let rows = piece.whole.ok_or(()).or_else(|()| self.sum_rows(space, &piece.range));
