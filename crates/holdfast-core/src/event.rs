@@ -39,6 +39,16 @@ pub enum ClusterEvent {
     },
     /// It is near enough again.
     ClockRight,
+    /// Somebody knows of later starts, or later writes, of this node's data: they are an old copy, and put aside (rule S1).
+    OldCopyFound {
+        /// Who knows.
+        by: NodeId,
+    },
+    /// This node's disk was lost or put aside: it answers no reads while it takes back from the others what it should hold
+    /// (rule S2).
+    Filling,
+    /// It holds all again that was acknowledged.
+    Filled,
     /// This node holds a key for a home that is away (rule H1).
     HintStored {
         /// The home.

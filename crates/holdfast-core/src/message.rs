@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::context::Context;
 use crate::dead::{Collect, Collected};
 use crate::fingerprint::Fingerprint;
+pub use crate::node::heard::{Announcement, Known};
 use crate::ids::{BucketId, ChunkId, ClusterId, Dot, NodeId, Partition, RequestId};
 use crate::place::Place;
 use crate::record::Record;
@@ -240,6 +241,20 @@ pub enum Message {
         /// Of the node to which it was handed.
         op: OpId,
     },
+    /// I have started (rule S1). Do you know of later starts?
+    Announce {
+        /// Of the node that started.
+        op: OpId,
+        /// What it knows of its data.
+        said: Announcement,
+    },
+    /// What is known, once the start is noted on disk.
+    Announced {
+        /// Of the node that started.
+        op: OpId,
+        /// What is known.
+        known: Known,
+    },
     /// A collector of dead bodies asks (rule D10).
     Collect {
         /// Of the collector.
@@ -344,6 +359,9 @@ pub enum Refusal {
     Overloaded,
     /// Its disk has not been read through since it started (rule A2).
     NotReadYet,
+    /// Its disk may have forgotten what it acknowledged (rules S1, S2): no answer, and no vote. What it was sent to store as a
+    /// home it may have stored.
+    Abstains,
 }
 
 /// How index shards are to be walked (rule Q4).

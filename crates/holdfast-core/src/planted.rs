@@ -33,6 +33,10 @@ pub enum Planted {
     DigestOmitsSiblings,
     /// S4: a node whose clock is off coordinates all the same.
     ClockOffCoordinates,
+    /// S1: whoever knows of later starts of a disk does not say so.
+    OldCopyUnnoticed,
+    /// S2: a node that lost its disk answers for it at once.
+    LostDiskAnswers,
     /// F2: a node does not answer what others say of it.
     RefutationLeftOut,
     /// F3: a death is believed because somebody claims it.
@@ -41,7 +45,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
@@ -56,6 +60,8 @@ impl Planted {
         Self::WrittenWhileReadUncounted,
         Self::DigestOmitsSiblings,
         Self::ClockOffCoordinates,
+        Self::OldCopyUnnoticed,
+        Self::LostDiskAnswers,
         Self::RefutationLeftOut,
         Self::HearsayBelieved,
     ];

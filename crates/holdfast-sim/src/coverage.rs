@@ -125,11 +125,19 @@ pub enum Reached {
     ClocksOff,
     /// Something rotted that others had.
     Rotted,
+    /// A machine lost its disk.
+    DisksLost,
+    /// A machine's disk was put back from an old copy.
+    CopiesPutBack,
+    /// A node was told that its data are an old copy.
+    CopiesPutAside,
+    /// A node that had lost its disk holds all again.
+    DisksFilled,
 }
 
 impl Reached {
     /// Everything that is counted.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 63] = [
         Self::Operations,
         Self::Retries,
         Self::Faults,
@@ -189,6 +197,10 @@ impl Reached {
         Self::Rejoins,
         Self::ClocksOff,
         Self::Rotted,
+        Self::DisksLost,
+        Self::CopiesPutBack,
+        Self::CopiesPutAside,
+        Self::DisksFilled,
     ];
 }
 

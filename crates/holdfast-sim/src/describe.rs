@@ -54,6 +54,8 @@ pub fn kind(message: &Message) -> u64 {
         Message::CollectReply { op, .. } => (22, *op),
         Message::Claim { op, .. } => (23, *op),
         Message::ClaimReply { op } => (24, *op),
+        Message::Announce { op, .. } => (25, *op),
+        Message::Announced { op, .. } => (26, *op),
     };
     op.0 << 5 | tag
 }

@@ -50,11 +50,15 @@ pub enum FaultKind {
     Deaf,
     /// Some of what lies on one machine's disk changes while nobody looks, and other homes have it.
     Rot,
+    /// One machine loses its disk, and comes back with an empty one.
+    DiskLost,
+    /// One machine's disk is put back from a copy that was taken some time ago.
+    OldCopy,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Loss,
         Self::LateDelivery,
         Self::Duplication,
@@ -73,6 +77,8 @@ impl FaultKind {
         Self::DiskFull,
         Self::Deaf,
         Self::Rot,
+        Self::DiskLost,
+        Self::OldCopy,
     ];
 
     /// Whether it takes another member to strike.
@@ -89,6 +95,8 @@ impl FaultKind {
                 | Self::FalseNews
                 | Self::Deaf
                 | Self::Rot
+                | Self::DiskLost
+                | Self::OldCopy
         )
     }
 }
@@ -170,7 +178,7 @@ impl Plan {
         let members = [1, 2, 3, 4, 5][rng.weighted(&[3, 4, 48, 15, 30])];
         let mut faults: Vec<FaultKind> = FaultKind::ALL
             .into_iter()
-            .filter(|kind| !matches!(kind, FaultKind::Deaf | FaultKind::Rot))
+            .filter(|kind| !matches!(kind, FaultKind::Deaf | FaultKind::Rot | FaultKind::DiskLost | FaultKind::OldCopy))
             .filter(|kind| rng.per_mille(if *kind == FaultKind::DiskFull { 120 } else { 350 }))
             .filter(|kind| members > 1 || !kind.needs_peers())
             .collect();
@@ -190,6 +198,14 @@ impl Plan {
         let mut few = Rng::new(seed, Stream::FewHomes);
         if let Some(bucket) = buckets.last_mut().filter(|_| few.per_mille(100)) {
             (bucket.n, bucket.r, bucket.w) = *few.pick(&[(1, 1, 1), (2, 1, 2)]);
+        }
+        let forgets = Rng::new(seed, Stream::Forgetting).per_mille(500);
+        // What is acknowledged must be on another disk as well, and the run must see the disk filled up again.
+        let has_others = members > 2 && buckets.iter().all(|bucket| bucket.n > 1);
+        let mut disks = Rng::new(seed, Stream::Disks);
+        if forgets && has_others {
+            let kinds = [FaultKind::DiskLost, FaultKind::OldCopy];
+            faults.extend(kinds.into_iter().filter(|_| disks.per_mille(350)));
         }
         Self {
             seed,
@@ -211,7 +227,7 @@ impl Plan {
             clock_offset_ms: *rng.pick(&[0, 60, 3_000, 3_000]),
             kernel_unknown: rng.per_mille(150),
             holds: Rng::new(seed, Stream::Holding).per_mille(500),
-            message_life_ms: if Rng::new(seed, Stream::Forgetting).per_mille(500) {
+            message_life_ms: if forgets {
                 SHORT_LIFE_MS
             } else {
                 MESSAGE_LIFE_MS

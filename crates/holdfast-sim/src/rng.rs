@@ -32,6 +32,8 @@ pub enum Stream {
     FewHomes = 8,
     /// Whether a disk rots, and what of it.
     Rot = 9,
+    /// Whether a disk is lost, or put back from an old copy.
+    Disks = 10,
 }
 
 impl Rng {

@@ -32,6 +32,8 @@ const PREPARING_US_MAX: u64 = 20_000_000;
 const WORKING_US_MAX: u64 = 400_000_000;
 /// How long after healing clients may still wait for what they asked before.
 const FINISHING_US_MAX: u64 = 60_000_000;
+/// How long a node may take to fill a disk again that was lost: three message lives, and some comparisons.
+const FILLING_US_MAX: u64 = 120_000_000;
 /// How long nodes have to find each other again before everything must succeed.
 const SETTLING_US: u64 = 20_000_000;
 /// How long a member is away at the end: longer than the others may take to notice.
@@ -190,6 +192,7 @@ impl Run {
         if !self.until("finish what was asked", FINISHING_US_MAX, |run| run.workload.is_idle()) {
             return;
         }
+        self.until("fill lost disks", FILLING_US_MAX, |run| run.world.are_all_sound());
         let settled_us = self.world.now_us + SETTLING_US;
         self.until("settle", SETTLING_US + 1, |run| {
             run.world.now_us >= settled_us || run.world.next_of_all_us().is_none()

@@ -157,11 +157,11 @@ impl Step<'_> {
     }
 
     /// Rule S4: whoever's clock is off does not coordinate while another home can. Which a home that hands a write over
-    /// cannot.
+    /// cannot. Nor does a node whose disk may have forgotten what it acknowledged (rules S1, S2).
     pub(crate) fn leaves_to_others(&mut self, origin: Origin, place: &Place, n: u8) -> bool {
-        if !self.state.gossip.is_clock_off(self.now, self.effects)
-            || self.state.is_planted(Planted::ClockOffCoordinates)
-        {
+        let is_off = self.state.gossip.is_clock_off(self.now, self.effects)
+            && !self.state.is_planted(Planted::ClockOffCoordinates);
+        if !is_off && !self.state.abstains() {
             return false;
         }
         let state = &*self.state;

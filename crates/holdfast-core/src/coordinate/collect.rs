@@ -29,7 +29,7 @@ use crate::node::state::{About, ChunkWaiter, Step, Waiter};
 use crate::place::Place;
 use crate::planted::Planted;
 use crate::registry::N_DEFAULT;
-use crate::storage::{Batch, ChunkWriteError, ReadError, WriteSeq};
+use crate::storage::{Batch, ChunkWriteError, WriteSeq};
 
 /// Parts of one collection.
 const PARTS_AT_ONCE: usize = 20_000;
@@ -226,7 +226,7 @@ impl CollectOp {
         }
         match step.answer_collect(&ask) {
             Ok((collected, seq)) => self.note_own(step, collected, seq),
-            Err(ReadError::Corrupt | ReadError::Io) => stop(step, step.state.me(), HeldWhy::Failed),
+            Err(_) => stop(step, step.state.me(), HeldWhy::Failed),
         }
     }
 

@@ -7,7 +7,7 @@
 //! repairs, one chunk at a time.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -18,6 +18,7 @@ use crate::fingerprint::{Fingerprint, KeyRange};
 use crate::ids::{ChunkId, NodeId, Partition};
 use crate::message::{Compared, Comparison, Digest, Message, OpId, RangeRows, Refusal, SideRow};
 use crate::node::ranges::{in_groups, parse_chunk_key};
+use crate::node::standing::{LACKED_MAX, Lacked};
 use crate::node::state::{About, Step};
 use crate::place::Place;
 use crate::storage::{ReadError, Space};
@@ -74,6 +75,10 @@ pub(crate) struct CompareOp {
     /// The chunk being pushed.
     pushing: Option<PushChunk>,
     attempts: u32,
+    /// When it began.
+    begun_us: u64,
+    /// What this node does not hold as the member does; `None` when it is too much, or was not found out (rule S2).
+    lacked: Option<BTreeSet<Lacked>>,
 }
 
 impl CompareOp {
@@ -93,6 +98,8 @@ impl CompareOp {
             tasks: VecDeque::new(),
             pushing: None,
             attempts: 0,
+            begun_us: step.now.mono_us,
+            lacked: Some(BTreeSet::new()),
         };
         step.spawned.push(Box::new(op));
     }
@@ -220,7 +227,10 @@ impl CompareOp {
             Err(Refusal::Damaged) if matches!(self.what(), Some(Compared::Rows(space)) if space != Space::Rows) => {
                 self.push_all(step, &range, own)
             }
-            Err(_) => self.next(step),
+            Err(_) => {
+                self.lacked = None;
+                self.next(step)
+            }
         }
     }
 
@@ -282,6 +292,7 @@ impl CompareOp {
             let rows = step.shared_range(self.peer, what, &range.from, &range.to, usize::MAX);
             rows.map(|range| range.rows.into_iter().collect()).unwrap_or_default()
         };
+        self.note_lacked(step, what, &own, &theirs);
         let tasks = self.tasks.len();
         for (key, _) in own.iter().filter(|(key, digest)| theirs.get(*key) != Some(*digest)) {
             self.tasks.extend(task_for_own(what, key));
@@ -293,6 +304,21 @@ impl CompareOp {
             }
         }
         step.state.differences += (self.tasks.len() - tasks) as u64;
+    }
+
+    /// What this node lacks keeps it from speaking for its disk, while that is being filled up (rule S2). Chunks do not: who reads
+    /// one asks all who may have it.
+    fn note_lacked(&mut self, step: &Step<'_>, what: Compared, own: &BTreeMap<Vec<u8>, Digest>, theirs: &BTreeMap<Vec<u8>, Digest>) {
+        if !step.state.standing.is_filling() || what == Compared::Chunks {
+            return;
+        }
+        if let Some(lacked) = &mut self.lacked {
+            let differ = theirs.iter().filter(|(key, digest)| own.get(*key) != Some(*digest));
+            lacked.extend(differ.map(|(key, _)| (self.stage, key.clone())));
+            if lacked.len() > LACKED_MAX {
+                self.lacked = None;
+            }
+        }
     }
 
     /// Does the next task, or looks at the next range when none is left.
@@ -355,8 +381,11 @@ impl CompareOp {
         Progress::Until(step.now.after_ms(4 * RESEND_MS))
     }
 
-    fn over(&self, step: &mut Step<'_>) -> Progress {
+    fn over(&mut self, step: &mut Step<'_>) -> Progress {
         step.state.comparing.remove(&self.peer);
+        let are_rows_compared = !matches!(self.what(), Some(Compared::Rows(_)));
+        let lacked = self.lacked.take().filter(|_| are_rows_compared);
+        step.compared(self.peer, self.begun_us, lacked);
         Progress::Done
     }
 }

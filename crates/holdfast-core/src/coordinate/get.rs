@@ -90,10 +90,13 @@ impl GetOp {
     fn read_own(&mut self, step: &mut Step<'_>) {
         let me = step.state.me();
         if self.tally.get(me).is_none() {
-            if step.state.hints.are_of(self.place.partition) {
+            if step.state.hints.are_of(self.place.partition) && step.state.standing.is_vouched_for() {
                 self.read_own_hint(step);
             }
             return;
+        }
+        if step.state.refuse_if_abstaining(self.place.partition, self.place.bucket).is_err() {
+            return self.tally.set(me, Vote::Down);
         }
         let read = step.read_copy_and_digest(&self.place).and_then(|own| match own {
             None => Ok(None),
@@ -335,6 +338,11 @@ impl GetOp {
             Ok(ReadResult::Copy(Copy { record, bodies })) => {
                 self.add_bodies(&record, bodies);
                 Some(record)
+            }
+            // A home that has forgotten what it knew is as good as away (rule S2).
+            Err(Refusal::Abstains) => {
+                self.tally.set(from, Vote::Down);
+                return self.holders.heard(from, false);
             }
             Err(refusal) => {
                 if self.tally.get(from).is_some() {

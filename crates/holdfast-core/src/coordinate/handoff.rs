@@ -38,6 +38,9 @@ const PATIENCE_MS: u64 = 5_000;
 impl Step<'_> {
     /// Begins to hand off to homes that are up, are owed something, and are not being handed to already.
     pub(crate) fn begin_handoffs(&mut self, homes: &[NodeId]) {
+        if !self.state.standing.is_vouched_for() {
+            return;
+        }
         for home in homes {
             let due = self.state.hints.owed_to(*home) > 0 && self.state.is_up(*home);
             if due && self.state.handing_off.insert(*home) {

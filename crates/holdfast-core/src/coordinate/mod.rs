@@ -3,6 +3,7 @@
 //! Each file is one verb. An operation is fed replies, timeouts and failures of members; it answers once, then may live
 //! on for stragglers. Losing it loses no promise: what it promised is on disks.
 
+pub(crate) mod announce;
 pub(crate) mod begin;
 pub(crate) mod chunk;
 pub(crate) mod claim;
@@ -147,7 +148,8 @@ pub(crate) const fn write_fault(refusal: Refusal) -> WriteFault {
         | Refusal::Io
         | Refusal::NotHome
         | Refusal::Malformed
-        | Refusal::NotReadYet => WriteFault::Damaged,
+        | Refusal::NotReadYet
+        | Refusal::Abstains => WriteFault::Damaged,
     }
 }
 

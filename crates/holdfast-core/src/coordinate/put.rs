@@ -73,6 +73,8 @@ pub(crate) struct PutOp {
     rounds_above: u8,
     /// This round is the last: homes alone met the one before it.
     is_last_round: bool,
+    /// Homes that hold the write, but do not count as homes (rule S2).
+    abstaining: Vec<NodeId>,
     /// It proved to have been replaced already; nothing more is written for it.
     settled: bool,
     answered: bool,
@@ -133,7 +135,7 @@ impl PutOp {
         let mut tally = Tally::new(homes, usize::from(put.w.unwrap_or(put.settings.w)))
             .requiring(me)
             .counting_twice(step.state.is_planted(Planted::StandInCountsBesideHome));
-        ask_those_up(step, &mut tally);
+        ask_those_up(step, &mut tally, is_sloppy(&put.settings, side));
         let mut stand_ins = StandIns::default();
         if is_sloppy(&put.settings, side) {
             let own: Vec<NodeId> = home_to_stand_for(step, &tally).into_iter().collect();
@@ -186,6 +188,7 @@ impl PutOp {
             beyond: None,
             rounds_above: 0,
             is_last_round: false,
+            abstaining: Vec::new(),
             settled: false,
             answered: false,
             refusal: None,
@@ -230,7 +233,8 @@ impl PutOp {
     /// Counts from the beginning: the same homes, and stand-ins as they are needed now.
     fn count_anew(&mut self, step: &Step<'_>) {
         self.tally = self.tally.anew();
-        ask_those_up(step, &mut self.tally);
+        self.abstaining.clear();
+        ask_those_up(step, &mut self.tally, is_sloppy(&self.settings, &self.side));
         if is_sloppy(&self.settings, &self.side) {
             let own = match &self.role {
                 Role::Home => &[][..],
@@ -250,6 +254,18 @@ impl PutOp {
         for node in self.stand_ins.seat(step, partition, &mut self.tally, &vacant) {
             if node != me {
                 self.send_to(step, node);
+            }
+        }
+    }
+
+    /// Homes that abstain stand in for themselves, where nobody else can (rule Q5): a write is never refused while nodes can be
+    /// reached.
+    fn ask_abstaining(&mut self, step: &mut Step<'_>) {
+        let vacant = self.tally.vacant(Vote::No);
+        for home in core::mem::take(&mut self.abstaining) {
+            if vacant.contains(&home) {
+                self.stand_ins.seat_itself(&mut self.tally, home);
+                self.send_to(step, home);
             }
         }
     }
@@ -347,6 +363,9 @@ impl PutOp {
     /// Looks at the tally: answers, begins the second round, or waits.
     fn judge(&mut self, step: &mut Step<'_>) -> Progress {
         if !self.answered {
+            if self.tally.verdict() == Verdict::Unreachable {
+                self.ask_abstaining(step);
+            }
             match self.tally.verdict() {
                 Verdict::Met if self.wants_second_round(step) => return self.begin_second_round(step),
                 Verdict::Met if self.settled && self.replacement_is_behind() => {
@@ -485,11 +504,14 @@ impl Coordinate for PutOp {
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
         if let Message::WriteReply { result, .. } = message {
             let may_help = is_sloppy(&self.settings, &self.side);
-            if result == Err(Refusal::Damaged) && !may_help {
-                // It heals its copy, and is asked again before long.
+            if matches!(result, Err(Refusal::Damaged | Refusal::Abstains)) && !may_help {
+                // It heals its copy or its disk, and is asked again before long.
                 return self.judge(step);
             }
-            let is_like_away = matches!(result, Err(Refusal::DiskFull | Refusal::Damaged));
+            let is_like_away = matches!(result, Err(Refusal::DiskFull | Refusal::Damaged | Refusal::Abstains));
+            if result == Err(Refusal::Abstains) && self.tally.get(from) == Some(Vote::Asked) {
+                self.abstaining.push(from);
+            }
             self.note(from, result);
             if is_like_away {
                 // A home without room, or with a damaged copy, is like one that is away: somebody else takes the write, and owes it.
@@ -558,8 +580,16 @@ fn too_late(step: &Step<'_>, content: &Content, content_ms: u64) -> Option<Write
     step.is_outlived(content_ms).then_some(timed_out)
 }
 
-/// Notes which homes can be asked.
-fn ask_those_up(step: &Step<'_>, tally: &mut Tally) {
+/// Notes which homes can be asked. This node counts as a stand-in for itself at most, if its disk may have forgotten what it
+/// acknowledged (rules S1, S2).
+fn ask_those_up(step: &Step<'_>, tally: &mut Tally, is_sloppy: bool) {
+    let me = step.state.me();
+    if step.state.abstains() && tally.get(me).is_some() {
+        tally.set(me, Vote::No);
+        if is_sloppy {
+            tally.seat(me, me);
+        }
+    }
     for home in tally.homes().collect::<Vec<_>>() {
         let vote = if step.state.is_up(home) {
             Vote::Asked

@@ -12,7 +12,7 @@ use super::put::repair_write;
 use super::{Coordinate, Progress};
 use crate::event::ClusterEvent;
 use crate::ids::{Dot, NodeId};
-use crate::message::{Copy, Message, OpId, ReadResult};
+use crate::message::{Copy, Message, OpId, ReadResult, Refusal};
 use crate::node::state::{About, Step};
 use crate::place::Place;
 use crate::record::Record;
@@ -42,7 +42,8 @@ pub(crate) struct RepairOp {
 impl RepairOp {
     /// Begins a repair unless this key is being repaired already.
     pub(crate) fn spawn(step: &mut Step<'_>, place: &Place, n: u8) -> bool {
-        if !step.state.repairing.insert(place.clone()) {
+        // What an old copy of a disk holds must not reach the others (rule S1).
+        if !step.state.standing.is_vouched_for() || !step.state.repairing.insert(place.clone()) {
             return false;
         }
         let op = Self {
@@ -197,6 +198,8 @@ impl Coordinate for RepairOp {
                         self.answered += 1;
                         self.add(from, Record::new(), Vec::new());
                     }
+                    // It takes what it is sent, and has not to be asked what it has.
+                    Err(Refusal::Abstains) => self.add(from, Record::new(), Vec::new()),
                     Err(_) => {}
                 }
                 self.judge(step)

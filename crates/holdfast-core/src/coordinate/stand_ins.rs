@@ -58,6 +58,12 @@ impl StandIns {
         changed
     }
 
+    /// A home that holds a write without counting as a home stands in for itself (rule S2).
+    pub(crate) fn seat_itself(&mut self, tally: &mut Tally, home: NodeId) {
+        tally.seat(home, home);
+        self.owes.insert(home, Vec::from([home]));
+    }
+
     /// What a node owes by this write; empty for a home.
     pub(crate) fn owed_by(&self, node: NodeId) -> Vec<NodeId> {
         self.owes.get(&node).cloned().unwrap_or_default()

@@ -187,6 +187,8 @@ impl UploadOp {
             self.tally.set(home, Vote::Asked);
             if home != me {
                 step.send(home, self.message_for_others(), About::as_of(self.content_ms));
+            } else if step.state.abstains() {
+                self.refuse(home, Refusal::Abstains);
             } else if self.writing.is_empty() {
                 match step.read_side(&self.ranges(), PARTS_MAX) {
                     Ok(ranges) => self.add_read(home, ranges),

@@ -124,7 +124,7 @@ impl UploadListOp {
                 };
                 step.send(node, message, About::default());
             } else {
-                let read = step.read_side(&ranges, rows_max).ok();
+                let read = step.read_side_as_home(&ranges, rows_max).ok();
                 self.add(node, read);
             }
         }

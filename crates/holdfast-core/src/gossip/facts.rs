@@ -9,7 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::identity::Generation;
-use crate::ids::{ActorId, NodeId, Partition};
+use crate::ids::{ActorId, NodeId, Partition, Tick};
 
 /// Partitions that a list of hints names at most: more would not fit beside the rest, and whoever holds hints for more
 /// has to be asked anyway.
@@ -65,6 +65,23 @@ pub struct NodeFacts {
     pub disk_total_bytes: u64,
     /// For which partitions it holds hints.
     pub hinted: Hinted,
+    /// Tells this start from others of the same number (rule S1).
+    pub run: u64,
+    /// No tick that it has issued lies above this.
+    pub tick_bound: Tick,
+    /// Whether it may speak for what its disk holds.
+    pub soundness: Soundness,
+}
+
+/// Whether a node may speak for what its disk holds (rules S1, S2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Soundness {
+    /// It may.
+    Sound,
+    /// It has started, and not enough others have said yet whether its disk is an old copy.
+    Unvouched,
+    /// Its disk was lost or put aside, and it takes back from others what it should hold.
+    Filling,
 }
 
 /// The facts of one member as they travel.
@@ -169,6 +186,9 @@ mod tests {
                 disk_used_bytes: used,
                 disk_total_bytes: 100,
                 hinted: Hinted::Only(Vec::new()),
+                run: boot,
+                tick_bound: Tick(0),
+                soundness: Soundness::Sound,
             },
         }
     }

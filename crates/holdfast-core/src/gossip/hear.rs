@@ -117,11 +117,7 @@ impl Gossip {
         let own = *self.swim.identity();
         if taken > own.generation {
             // This node's disk was wiped: it counts its boots anew, and the others remember.
-            let above = Identity {
-                node: own.node,
-                generation: taken.above(),
-            };
-            let _ = self.act(now, effects, |swim, outbox| swim.change_identity(above, outbox));
+            self.go_above(now, taken, effects);
             return true;
         }
         if regard.generation != own.generation || regard.state == SwimState::Alive {
@@ -133,6 +129,21 @@ impl Gossip {
             swim.apply_many(core::iter::once(claim), false, outbox)
         });
         true
+    }
+
+    /// Others remember facts of another disk of this node, perhaps in this very generation.
+    pub(crate) fn disown_earlier_facts(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let taken = self.swim.identity().generation;
+        self.go_above(now, taken, effects);
+        self.plan();
+    }
+
+    fn go_above(&mut self, now: Now, taken: Generation, effects: &mut Vec<Effect>) {
+        let above = Identity {
+            node: self.me,
+            generation: taken.above(),
+        };
+        let _ = self.act(now, effects, |swim, outbox| swim.change_identity(above, outbox));
     }
 
     /// Tells a member what this node really is.

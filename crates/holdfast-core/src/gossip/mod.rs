@@ -39,7 +39,8 @@ use core::time::Duration;
 use foca::{Foca, Incarnation, NoCustomBroadcast, PeriodicParams, State as SwimState, TimerToken};
 
 use crate::event::ClusterEvent;
-use crate::ids::{ActorId, NodeId, Partition};
+use crate::ids::{NodeId, Partition, Tick};
+use crate::message::Announcement;
 use crate::node::{Config, Effect};
 use crate::planted::Planted;
 use crate::storage::{Batch, ReadError, Storage};
@@ -48,7 +49,8 @@ use crate::wire::datagram::SWIM_BYTES_MAX;
 use crate::wire::swim::SwimCodec;
 use chance::Chance;
 use clocks::Clocks;
-use facts::{Facts, Hinted, NodeFacts, Told};
+use facts::{Facts, Told};
+pub use facts::{Hinted, NodeFacts, Soundness};
 use identity::{Generation, Identity};
 use maintenance::Marks;
 use wait::Waits;
@@ -143,7 +145,15 @@ impl Peer {
 
 impl Gossip {
     /// Reads what the disk remembers; says nothing yet.
-    pub(crate) fn start(config: &Config, actor: ActorId, boot: u64, storage: &dyn Storage) -> Result<Self, ReadError> {
+    pub(crate) fn start(
+        config: &Config,
+        announcement: &Announcement,
+        soundness: Soundness,
+        storage: &dyn Storage,
+    ) -> Result<Self, ReadError> {
+        let Announcement {
+            actor, boot, run, bound, ..
+        } = *announcement;
         let me = config.node;
         let generation = Generation::of_boot(boot);
         let chance = Chance::new(config.gossip_seed);
@@ -162,6 +172,9 @@ impl Gossip {
                 disk_used_bytes: 0,
                 disk_total_bytes: 0,
                 hinted: Hinted::Only(Vec::new()),
+                run,
+                tick_bound: bound,
+                soundness,
             },
         });
         let peers: BTreeMap<NodeId, Peer> = members.filter(|id| *id != me).map(|id| (id, Peer::unheard())).collect();
@@ -226,6 +239,23 @@ impl Gossip {
             facts.disk_used_bytes = used_bytes;
             facts.disk_total_bytes = total_bytes;
         });
+    }
+
+    /// Above this lies no tick that this node has issued; told to the others (rule S1).
+    pub(crate) fn set_tick_bound(&mut self, bound: Tick) {
+        if self.facts.of(self.me).is_some_and(|facts| facts.tick_bound != bound) {
+            self.facts.change(self.me, |facts| facts.tick_bound = bound);
+        }
+    }
+
+    /// Whether this node may speak for what its disk holds; told to the others.
+    pub(crate) fn set_soundness(&mut self, soundness: Soundness) {
+        self.facts.change(self.me, |facts| facts.soundness = soundness);
+    }
+
+    /// What a member last told about itself.
+    pub(crate) fn facts_of(&self, node: NodeId) -> Option<&NodeFacts> {
+        self.facts.of(node)
     }
 
     /// For which partitions this node holds hints; told to the others.

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use proptest::prelude::{ProptestConfig, any, proptest};
 use std::sync::OnceLock;
 
-use super::{Gossip, MemberState, PERIOD_US, Verdict};
+use super::{Gossip, MemberState, PERIOD_US, Soundness, Verdict};
 use crate::fingerprint::FingerprintKey;
 use crate::ids::{ActorId, ChunkId, ClusterId, NodeId, Partition};
 use crate::layout::{Layout, Member};
+use crate::message::Announcement;
 use crate::node::{COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, Effect, MESSAGE_LIFE_MS, SCRUB_EVERY_MS};
 use crate::storage::{Batch, ChunkHeader, ChunkToken, ReadError, Space, Storage, Visit, WriteSeq};
 use crate::time::Now;
@@ -112,6 +113,8 @@ impl Cluster {
             node: NodeId(node as u64 + 1),
             layout: self.layout.clone(),
             fresh_actor: ActorId(1),
+            started_ms: 0,
+            is_disk_lost: false,
             kernel: [0; 16],
             message_life_ms: MESSAGE_LIFE_MS,
             dead_wait_ms: DEAD_WAIT_MS,
@@ -121,7 +124,12 @@ impl Cluster {
             gossip_seed: node as u64,
             planted: None,
         };
-        let gossip = Gossip::start(&config, ActorId(node as u64), self.boots[node], &self.disks[node]);
+        let announcement = Announcement {
+            actor: ActorId(node as u64),
+            boot: self.boots[node],
+            ..Announcement::default()
+        };
+        let gossip = Gossip::start(&config, &announcement, Soundness::Sound, &self.disks[node]);
         self.nodes[node] = Some(gossip.expect("readable"));
         self.feed(node, |gossip, now, _, effects| gossip.timer(now, effects));
     }

@@ -103,6 +103,11 @@ impl Clock {
         self.written_in
     }
 
+    /// No tick of this run or an earlier one lies above this, whatever happens.
+    pub(crate) const fn durable(&self) -> Tick {
+        self.durable
+    }
+
     /// Everything up to this batch is on disk.
     pub(crate) fn synced(&mut self, seq: WriteSeq) {
         if seq >= self.written_in {

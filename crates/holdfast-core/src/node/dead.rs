@@ -395,7 +395,10 @@ impl Step<'_> {
 
     /// The answer to anything but [`Collect::Remove`], and the batch that must be on disk before it is given: what is not
     /// named any more might be named again after a power cut.
-    pub(crate) fn answer_collect(&mut self, ask: &Collect) -> Result<(Collected, WriteSeq), ReadError> {
+    pub(crate) fn answer_collect(&mut self, ask: &Collect) -> Result<(Collected, WriteSeq), Refusal> {
+        if self.state.abstains() {
+            return Err(Refusal::Abstains);
+        }
         Ok(match ask {
             Collect::Named(parts) => (Collected::Named(self.named(parts)), self.storage.last_write()),
             Collect::Hints(partitions) => (Collected::Hints(self.hints_held(partitions)), WriteSeq(0)),

@@ -1,4 +1,5 @@
-//! Who this node's data says it is (rules S1, D2): actor, boot number, and whether the last end was clean.
+//! Who this node's data says it is (rules S1, D2): actor, boot number, whether the last end was clean, and whether the data
+//! are all that the node ever acknowledged.
 
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -14,9 +15,20 @@ const TICK_BOUND_KEY: &[u8] = b"tick-bound";
 /// First byte of the tick bound's row.
 const TICK_BOUND_VERSION: u8 = 1;
 /// First byte of the identity row.
-const IDENTITY_VERSION: u8 = 1;
-/// Length of the identity row: version, actor, boot, unclean boot, clean mark, kernel.
-const IDENTITY_BYTES: usize = 1 + 8 + 8 + 8 + 1 + 16;
+const IDENTITY_VERSION: u8 = 2;
+/// Length of the identity row: version, actor, boot, unclean boot, clean mark, kernel, birth, state of the disk.
+const IDENTITY_BYTES: usize = 1 + 8 + 8 + 8 + 1 + 16 + 8 + 1;
+
+/// What this node knows of its data (rules S1, S2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DiskState {
+    /// They hold all that this node acknowledged.
+    Whole,
+    /// They begin with this run, and nobody has said yet whether this node had others before.
+    New,
+    /// This node had others before, and what these lack is being filled up from other nodes.
+    Lost,
+}
 
 /// Facts about this life of the data directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +40,10 @@ pub(crate) struct Identity {
     /// The last start that followed an end after which sent dots may be missing here: copies whose life began before it
     /// begin a new one (rule D2).
     pub(crate) unclean_boot: u64,
+    /// When the data began, in Unix milliseconds.
+    pub(crate) born_ms: u64,
+    /// Whether they are complete.
+    pub(crate) disk: DiskState,
     /// Of the running kernel.
     kernel: [u8; 16],
 }
@@ -40,6 +56,13 @@ impl Identity {
                 actor: config.fresh_actor,
                 boot: 1,
                 unclean_boot: 0,
+                born_ms: config.started_ms,
+                disk: match config.is_disk_lost {
+                    // Nobody else has anything.
+                    _ if config.layout.members().len() == 1 => DiskState::Whole,
+                    true => DiskState::Lost,
+                    false => DiskState::New,
+                },
                 kernel: config.kernel,
             },
             Some(row) => {
@@ -55,12 +78,19 @@ impl Identity {
                     actor: last.actor,
                     boot,
                     unclean_boot,
+                    born_ms: last.born_ms,
+                    disk: last.disk,
                     kernel: config.kernel,
                 }
             }
         };
-        batch.put(Space::Meta, IDENTITY_KEY.to_vec(), identity.encode(false));
+        identity.write(batch);
         Ok(identity)
+    }
+
+    /// Writes it while the node runs.
+    pub(crate) fn write(&self, batch: &mut Batch) {
+        batch.put(Space::Meta, IDENTITY_KEY.to_vec(), self.encode(false));
     }
 
     /// Marks a clean end.
@@ -76,19 +106,35 @@ impl Identity {
         row.extend_from_slice(&self.unclean_boot.to_be_bytes());
         row.push(u8::from(clean));
         row.extend_from_slice(&self.kernel);
+        row.extend_from_slice(&self.born_ms.to_be_bytes());
+        row.push(self.disk as u8);
         row.into()
     }
 
     fn decode(row: &[u8]) -> Option<(Self, bool)> {
-        if row.len() != IDENTITY_BYTES || row[0] != IDENTITY_VERSION {
-            return None;
-        }
+        let (born_ms, disk) = match (row.first()?, row.len()) {
+            // Written before births were noted.
+            (1, 42) => (0, DiskState::Whole),
+            (&IDENTITY_VERSION, IDENTITY_BYTES) => {
+                let born_ms = row[42..50].try_into().ok().map(u64::from_be_bytes)?;
+                let disk = match row[50] {
+                    0 => DiskState::Whole,
+                    1 => DiskState::New,
+                    2 => DiskState::Lost,
+                    _ => return None,
+                };
+                (born_ms, disk)
+            }
+            _ => return None,
+        };
         let number = |at: usize| row[at..at + 8].try_into().ok().map(u64::from_be_bytes);
         let identity = Self {
             actor: ActorId(number(1)?),
             boot: number(9)?,
             unclean_boot: number(17)?,
-            kernel: row[26..].try_into().ok()?,
+            kernel: row[26..42].try_into().ok()?,
+            born_ms,
+            disk,
         };
         Some((identity, row[25] == 1))
     }
@@ -128,10 +174,17 @@ mod tests {
             actor: ActorId(7),
             boot: 3,
             unclean_boot: 2,
+            born_ms: 1_700_000_000_000,
+            disk: DiskState::Lost,
             kernel: [9; 16],
         };
         assert_eq!(Identity::decode(&identity.encode(true)), Some((identity, true)));
         assert_eq!(Identity::decode(&identity.encode(false)), Some((identity, false)));
         assert_eq!(Identity::decode(b"short"), None);
+        let mut first = identity.encode(true)[..42].to_vec();
+        first[0] = 1;
+        let (disk, born_ms) = (DiskState::Whole, 0);
+        let of_version_1 = Identity { disk, born_ms, ..identity };
+        assert_eq!(Identity::decode(&first), Some((of_version_1, true)));
     }
 }

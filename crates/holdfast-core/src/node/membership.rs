@@ -3,8 +3,10 @@
 
 use alloc::vec::Vec;
 
+use super::standing::FILL_EVERY_MS;
 use super::state::Step;
 use super::{Node, Turn};
+use crate::coordinate::announce::AnnounceOp;
 use crate::coordinate::compare::CompareOp;
 use crate::gossip::{MemberState, MemberView, Verdict};
 use crate::ids::{NodeId, Partition};
@@ -80,8 +82,9 @@ impl Turn<'_> {
         }
         self.step.state.up.insert(node);
         self.step.state.gossip.peer_up(self.step.now, node, self.step.effects);
+        AnnounceOp::spawn(&mut self.step, node);
         if self.step.state.is_up(node) {
-            self.compare_with(node);
+            self.step.catch_up_with(node);
         }
         self.heed_gossip();
     }
@@ -96,6 +99,7 @@ impl Turn<'_> {
         step.state
             .gossip
             .datagram(step.now, from, bytes, step.storage, step.effects);
+        step.note_bound_of(from);
         self.heed_gossip();
     }
 
@@ -119,7 +123,10 @@ impl Turn<'_> {
             }
             match verdict {
                 Verdict::Down => self.tell_operations(node),
-                Verdict::NotDown => self.compare_with(node),
+                Verdict::NotDown => {
+                    AnnounceOp::spawn(&mut self.step, node);
+                    self.step.catch_up_with(node);
+                }
             }
         }
     }
@@ -130,18 +137,24 @@ impl Turn<'_> {
             self.wake(op, &mut |running, step| running.peer_down(step, node));
         }
     }
-
-    /// A member is back: both sides bring each other up to date, and it gets the hints that it is owed.
-    fn compare_with(&mut self, node: NodeId) {
-        CompareOp::spawn(&mut self.step, node);
-        self.step.begin_handoffs(&[node]);
-    }
 }
 
 impl Step<'_> {
+    /// A member is back, or this node: both sides bring each other up to date, and each gets the hints that it is owed.
+    pub(crate) fn catch_up_with(&mut self, node: NodeId) {
+        if self.state.standing.is_vouched_for() {
+            CompareOp::spawn(self, node);
+            self.begin_handoffs(&[node]);
+        }
+    }
+
     /// Compares this node with the next member in turn, if it is time (rule A1).
     pub(crate) fn compare_if_due(&mut self) {
-        let every_us = self.state.config.compare_every_ms.saturating_mul(1_000);
+        if !self.state.standing.is_vouched_for() {
+            return;
+        }
+        self.plan_filling();
+        let every_us = self.compare_every_us();
         let due_us = *self
             .state
             .next_compare_us
@@ -154,11 +167,26 @@ impl Step<'_> {
         let up: Vec<NodeId> = members
             .filter(|node| *node != self.state.me() && self.state.is_up(*node))
             .collect();
+        let wanted: Vec<NodeId> = up
+            .iter()
+            .copied()
+            .filter(|node| self.state.standing.is_to_fill_from(*node))
+            .collect();
+        let up = if wanted.is_empty() { up } else { wanted };
         let after = self.state.compared_last;
         let next = up.iter().find(|node| Some(**node) > after).or(up.first()).copied();
         if let Some(node) = next {
             self.state.compared_last = Some(node);
             CompareOp::spawn(self, node);
+        }
+    }
+
+    /// Between two comparisons, in microseconds: shorter while this node waits for them to be whole again (rule S2).
+    fn compare_every_us(&self) -> u64 {
+        let every_us = self.state.config.compare_every_ms.saturating_mul(1_000);
+        match self.state.standing.fills_from_us() {
+            Some(from_us) => every_us.min(FILL_EVERY_MS * 1_000).max(from_us.saturating_sub(self.now.mono_us)).min(every_us),
+            None => every_us,
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod dead;
 pub(crate) mod fingerprints;
 pub(crate) mod handed_over;
+pub(crate) mod heard;
 pub(crate) mod hints;
 pub(crate) mod identity;
 mod lives;
@@ -16,6 +17,7 @@ pub(crate) mod ranges;
 pub(crate) mod replaced;
 pub(crate) mod replica;
 pub(crate) mod side;
+pub(crate) mod standing;
 mod start;
 pub(crate) mod state;
 pub(crate) mod walk;
@@ -35,6 +37,7 @@ use crate::coordinate::{Coordinate, Origin, Progress};
 use crate::dead::{Collected, Forgetting};
 use crate::event::ClusterEvent;
 use crate::fingerprint::FingerprintKey;
+use crate::gossip::Soundness;
 use crate::ids::{ActorId, ClusterId, NodeId, Tick};
 use crate::layout::Layout;
 use crate::message::{Envelope, Message, OpId, Refusal};
@@ -92,6 +95,9 @@ pub enum Effect {
     RegistryChanged(Arc<Registry>),
     /// Something happened that a person may want to know.
     Event(ClusterEvent),
+    /// What lies on this disk is an old copy (rule S1): end this node, put its data aside for a person to look at, and start
+    /// anew on an empty disk, as one that was lost.
+    PutDataAside,
 }
 
 /// What a node is told about itself when it starts.
@@ -103,8 +109,12 @@ pub struct Config {
     pub node: NodeId,
     /// Members and preference lists.
     pub layout: Arc<Layout>,
-    /// Drawn by the shell; used only if the data directory names no actor yet (rule S1).
+    /// Drawn by the shell for every start; names the actor if the data directory names none yet, and always the run (rule S1).
     pub fresh_actor: ActorId,
+    /// What the wall clock shows at the start, in Unix milliseconds.
+    pub started_ms: u64,
+    /// The shell knows that this node had a disk which is not there any more (rule S2).
+    pub is_disk_lost: bool,
     /// Identity of the running kernel (all zero when unknown): a start under the same kernel as the last one, on a store
     /// that hands writes to the kernel before it returns, has lost nothing (rule D2).
     pub kernel: [u8; 16],
@@ -285,6 +295,12 @@ impl Node {
         }
     }
 
+    /// Whether this node may speak for what its disk holds (rules S1, S2).
+    #[must_use]
+    pub const fn soundness(&self) -> Soundness {
+        self.state.standing.soundness()
+    }
+
     /// How the disk is looked after.
     #[must_use]
     pub fn checked(&self) -> Checked {
@@ -347,6 +363,7 @@ impl Turn<'_> {
             | Message::CountReply { op, .. }
             | Message::CompareReply { op, .. }
             | Message::ClaimReply { op }
+            | Message::Announced { op, .. }
             | Message::CollectReply { op, .. } => {
                 let mut message = Some(envelope.message);
                 self.wake(op, &mut |running, step| match message.take() {

@@ -62,6 +62,9 @@ impl Step<'_> {
         range: &KeyRange,
         theirs: Fingerprint,
     ) -> Result<Comparison, Refusal> {
+        if !self.state.standing.is_vouched_for() {
+            return Err(Refusal::NotReadYet);
+        }
         let pieces = self.shared_pieces(peer, what, range)?;
         let own = together(pieces.iter().map(|(_, piece)| *piece));
         if own.is_unknown() {

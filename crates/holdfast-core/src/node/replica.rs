@@ -2,6 +2,7 @@
 //!
 //! A write is answered when it is on disk, never before (rule Q1). What a replica refuses it has not changed.
 
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::hints::Role;
@@ -12,7 +13,7 @@ use crate::coordinate::repair::RepairOp;
 use crate::fingerprint::KeyRange;
 use crate::ids::{BucketId, NodeId, Partition, Tick};
 use crate::message::{
-    Copy, Digest, Envelope, Message, OpId, ReadResult, Refusal, SideRow, Write, WritePurpose, Written,
+    Copy, Digest, Envelope, Message, OpId, ReadResult, Refusal, SideRange, SideRow, Write, WritePurpose, Written,
 };
 use crate::place::Place;
 use crate::planted::Planted;
@@ -28,6 +29,7 @@ impl Step<'_> {
     /// Takes a question of a member. Replies to operations of this node do not come here.
     pub(crate) fn serve(&mut self, from: NodeId, envelope: Envelope) {
         match envelope.message {
+            Message::Announce { op, said } => self.serve_announce(from, op, &said),
             Message::Write(write) => self.serve_write(from, &write),
             Message::Read {
                 op,
@@ -63,6 +65,10 @@ impl Step<'_> {
                 self.reply(from, Message::ListReply { op, result });
             }
             Message::WriteSide { op, rows, check_open } => match self.serve_write_side(&rows, check_open) {
+                Ok(_) if self.state.abstains() => {
+                    let result = Err(Refusal::Abstains);
+                    self.reply(from, Message::WriteSideReply { op, result });
+                }
                 Ok(seq) => self.reply_when_synced(seq, from, Message::WriteSideReply { op, result: Ok(()) }),
                 Err(refusal) => self.reply(
                     from,
@@ -73,7 +79,7 @@ impl Step<'_> {
                 ),
             },
             Message::ReadSide { op, ranges, count_max } => {
-                let result = self.read_side(&ranges, count_max);
+                let result = self.read_side_as_home(&ranges, count_max);
                 self.reply(from, Message::ReadSideReply { op, result });
             }
             Message::Count { op, bucket, partitions } => {
@@ -99,6 +105,11 @@ impl Step<'_> {
     fn serve_write(&mut self, from: NodeId, write: &Write) {
         let op = write.op;
         match self.merge_write(write) {
+            // Stored, but not as a home would (rule S2). Who needs it all the same asks for that.
+            Ok(_) if self.state.abstains() && write.purpose == WritePurpose::Commit && write.stands_for.is_empty() => {
+                let result = Err(Refusal::Abstains);
+                self.reply(from, Message::WriteReply { op, result });
+            }
             Ok((written, seq)) => {
                 self.reply_when_synced(
                     seq,
@@ -188,6 +199,8 @@ impl Step<'_> {
         match (stands_for.is_empty(), is_home) {
             (true, true) => Ok(Role::Home),
             (false, true) if knows_bucket => Ok(Role::Home),
+            // A home that abstains, standing in for itself.
+            (false, _) if stands_for == [self.state.me()] => Ok(Role::Home),
             (true, false) => Err(Refusal::NotHome),
             (false, _) => Ok(Role::StandIn(stands_for.to_vec())),
         }
@@ -248,6 +261,7 @@ impl Step<'_> {
     }
 
     fn serve_read(&self, place: &Place, known: Option<Digest>, wanted: WantedBodies) -> Result<ReadResult, Refusal> {
+        self.state.refuse_if_abstaining(place.partition, place.bucket)?;
         let (role, copy, digest) = match self.read_copy_and_digest(place)? {
             Some((copy, digest)) => (Role::Home, copy.record, digest),
             // What a stand-in holds answers like a copy (rule Q3).
@@ -272,6 +286,18 @@ impl Step<'_> {
         Ok(ReadResult::Copy(Copy { record: copy, bodies }))
     }
 
+    /// Side rows as a home reads them (rules S1, S2).
+    pub(crate) fn read_side_as_home(
+        &self,
+        ranges: &[SideRange],
+        count_max: u32,
+    ) -> Result<Vec<(Vec<SideRow>, bool)>, Refusal> {
+        if self.state.abstains() {
+            return Err(Refusal::Abstains);
+        }
+        self.read_side(ranges, count_max)
+    }
+
     /// Merges side rows; the batch to wait for.
     pub(crate) fn serve_write_side(&mut self, rows: &[SideRow], check_open: bool) -> Result<WriteSeq, Refusal> {
         if check_open {
@@ -288,6 +314,7 @@ impl Step<'_> {
     pub(crate) fn serve_count(&mut self, bucket: BucketId, partitions: &[Partition]) -> Result<Count, Refusal> {
         let mut sum = Count::default();
         for partition in partitions {
+            self.state.refuse_if_abstaining(*partition, bucket)?;
             let count = self.count(*partition, bucket)?;
             sum.objects += count.objects;
             sum.bytes += count.bytes;

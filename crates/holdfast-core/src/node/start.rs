@@ -4,8 +4,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::clock::Clock;
 use super::dead::DeadIndex;
+use super::heard::{Announcement, Heard};
 use super::hints::HintIndex;
-use super::identity::{Identity, read_tick_bound};
+use super::identity::{DiskState, Identity, read_tick_bound};
+use super::standing::Standing;
 use super::state::State;
 use super::{Config, Node};
 use crate::gossip::Gossip;
@@ -25,14 +27,25 @@ impl Node {
     pub fn start(config: Config, storage: &mut dyn Storage) -> Result<(Self, WriteSeq), ReadError> {
         let mut batch = Batch::default();
         let identity = Identity::start(&config, storage, &mut batch)?;
-        let clock = Clock::start(read_tick_bound(storage)?);
+        let bound = read_tick_bound(storage)?;
+        let clock = Clock::start(bound);
+        let announcement = Announcement {
+            actor: identity.actor,
+            born_ms: identity.born_ms,
+            run: config.fresh_actor.0,
+            boot: identity.boot,
+            bound,
+        };
+        let is_alone = config.layout.members().len() == 1;
+        let standing = Standing::new(announcement, is_alone, identity.disk == DiskState::Lost);
         let (registry, entries_unreadable) = read_registry(&config, storage)?;
-        let mut gossip = Gossip::start(&config, identity.actor, identity.boot, storage)?;
+        let mut gossip = Gossip::start(&config, &announcement, standing.soundness(), storage)?;
         let hints = HintIndex::read(storage)?;
         gossip.set_hinted_partitions(&hints.partitions());
         let dead = DeadIndex::read(storage);
         let seq = storage.write(batch);
-        let mut state = State::new(config, identity, clock, registry, gossip);
+        let mut state = State::new(config, identity, standing, clock, registry, gossip);
+        state.heard = Heard::read(storage)?;
         state.entries_unreadable = entries_unreadable;
         state.hints = hints;
         state.dead = dead;
@@ -55,14 +68,19 @@ fn read_registry(config: &Config, storage: &dyn Storage) -> Result<(Registry, u6
     let prefix = shard_prefix(place.partition, SYSTEM_BUCKET, place.shard);
     let mut registry = Registry::default();
     let mut unreadable = 0;
-    storage.scan(Space::Rows, &prefix, &after_prefix(prefix.clone()), &mut |key, row| {
+    let scanned = storage.scan(Space::Rows, &prefix, &after_prefix(prefix.clone()), &mut |key, row| {
         match read_entry(key, row, storage) {
             Some(Some(entry)) => registry.apply(entry),
             Some(None) => {}
             None => unreadable += 1,
         }
         Visit::Next
-    })?;
+    });
+    match scanned {
+        // What follows the damage is looked up with the others when it is asked for, until comparisons have healed it.
+        Err(ReadError::Corrupt) => unreadable += 1,
+        scanned => scanned?,
+    }
     Ok((registry, unreadable))
 }
 

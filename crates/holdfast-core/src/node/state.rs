@@ -10,9 +10,11 @@ use super::clock::{BoundNotDurable, Clock};
 use super::dead::DeadIndex;
 use super::fingerprints::Fingerprints;
 use super::handed_over::HandedOver;
+use super::heard::Heard;
 use super::hints::HintIndex;
 use super::identity::Identity;
 use super::replaced::Replaced;
+use super::standing::Standing;
 use super::{Config, Effect};
 use crate::coordinate::Coordinate;
 use crate::coordinate::mend::Mends;
@@ -35,6 +37,10 @@ use crate::time::Now;
 pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) identity: Identity,
+    /// Whether this node may speak for what its disk holds.
+    pub(crate) standing: Standing,
+    /// What it heard of the disks of others.
+    pub(crate) heard: Heard,
     pub(crate) clock: Clock,
     pub(crate) registry: Arc<Registry>,
     /// Rows of the system bucket that were met here and could not be read.
@@ -118,13 +124,23 @@ pub(crate) enum ChunkWaiter {
 }
 
 impl State {
-    pub(crate) fn new(config: Config, identity: Identity, clock: Clock, registry: Registry, gossip: Gossip) -> Self {
-        // Operation ids of different boots never meet: a late reply to an earlier run finds nobody.
-        let next_op = identity.boot << 40;
+    pub(crate) fn new(
+        config: Config,
+        identity: Identity,
+        standing: Standing,
+        clock: Clock,
+        registry: Registry,
+        gossip: Gossip,
+    ) -> Self {
+        // Operation ids of different runs do not meet: a late reply to an earlier one finds nobody. Boots are counted anew on a
+        // new disk, hence the run.
+        let next_op = (identity.boot & 0xff) << 56 | (standing.announcement.run & 0xffff) << 40;
         let fingerprints = Fingerprints::unread(config.fingerprint_key);
         Self {
             config,
             identity,
+            standing,
+            heard: Heard::default(),
             clock,
             registry: Arc::new(registry),
             entries_unreadable: 0,
@@ -193,6 +209,7 @@ impl State {
     pub(crate) fn take_synced(&mut self, seq: WriteSeq) -> Vec<Waiter> {
         self.synced = self.synced.max(seq);
         self.clock.synced(self.synced);
+        self.gossip.set_tick_bound(self.clock.durable());
         let ready = self.waiting.partition_point(|(needed, _)| *needed <= self.synced);
         self.waiting.drain(..ready).map(|(_, waiter)| waiter).collect()
     }

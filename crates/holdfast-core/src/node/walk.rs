@@ -205,6 +205,7 @@ impl Step<'_> {
 
     /// The digest of a walk without a delimiter: the usual case of equal copies costs no decoding.
     fn walk_digest(&self, walk: &Walk, cursor: &ShardCursor, until: &WalkEnd) -> Result<Digest, Refusal> {
+        self.state.refuse_if_abstaining(cursor.partition, walk.bucket)?;
         let Range { from, to } = Range::of(walk, cursor, Some(until));
         let held = Held::here(self, walk, cursor);
         let (mut digester, mut damaged) = (Digester::new(), false);
@@ -231,6 +232,7 @@ impl Step<'_> {
         cursor: &ShardCursor,
         until: Option<&WalkEnd>,
     ) -> Result<Walked, Refusal> {
+        self.state.refuse_if_abstaining(cursor.partition, walk.bucket)?;
         let Range { from, to } = Range::of(walk, cursor, until);
         let mut rows: Vec<(String, ByteRange<usize>, Seen)> = Vec::new();
         let (mut live, mut bytes, mut damaged) = (0u32, 0usize, false);

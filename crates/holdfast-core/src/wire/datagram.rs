@@ -8,10 +8,10 @@ use foca::State;
 
 use super::swim::{read_state, state_tag};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::gossip::facts::{HINTED_MAX, Hinted, NodeFacts, Told};
+use crate::gossip::facts::{HINTED_MAX, Hinted, NodeFacts, Soundness, Told};
 use crate::gossip::identity::Generation;
 use crate::gossip::maintenance::Mark;
-use crate::ids::{ActorId, NodeId, Partition};
+use crate::ids::{ActorId, NodeId, Partition, Tick};
 
 /// First byte of every datagram.
 pub const DATAGRAM_VERSION: u8 = 1;
@@ -142,6 +142,13 @@ fn write_told(writer: &mut Writer, told: &Told) {
         }
         Hinted::Many => writer.u8(1),
     }
+    writer.u64(facts.run);
+    writer.u64(facts.tick_bound.0);
+    writer.u8(match facts.soundness {
+        Soundness::Sound => 0,
+        Soundness::Unvouched => 1,
+        Soundness::Filling => 2,
+    });
 }
 
 fn read_told(reader: &mut Reader<'_>) -> Result<Told, DecodeError> {
@@ -157,8 +164,20 @@ fn read_told(reader: &mut Reader<'_>) -> Result<Told, DecodeError> {
             disk_used_bytes: reader.varint()?,
             disk_total_bytes: reader.varint()?,
             hinted: read_hinted(reader)?,
+            run: reader.u64()?,
+            tick_bound: Tick(reader.u64()?),
+            soundness: read_soundness(reader)?,
         },
     })
+}
+
+fn read_soundness(reader: &mut Reader<'_>) -> Result<Soundness, DecodeError> {
+    match reader.u8()? {
+        0 => Ok(Soundness::Sound),
+        1 => Ok(Soundness::Unvouched),
+        2 => Ok(Soundness::Filling),
+        tag => Err(DecodeError::BadTag { what: "soundness", tag }),
+    }
 }
 
 fn read_hinted(reader: &mut Reader<'_>) -> Result<Hinted, DecodeError> {
@@ -215,6 +234,9 @@ mod tests {
                 disk_used_bytes: number,
                 disk_total_bytes: number,
                 hinted,
+                run: number,
+                tick_bound: Tick(number),
+                soundness: Soundness::Filling,
             },
         }
     }

@@ -5,7 +5,7 @@ use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld};
 use holdfast_core::fingerprint::Fingerprint;
 use holdfast_core::ids::{BucketId, PartId, RequestId};
 use holdfast_core::message::{
-    Compared, Comparison, Copy, Envelope, Message, RangeRows, ReadResult, Refusal, ShardCursor, ShardRows, SideRange,
+    Announcement, Known, Compared, Comparison, Copy, Envelope, Message, RangeRows, ReadResult, Refusal, ShardCursor, ShardRows, SideRange,
     SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
 };
 use holdfast_core::request::{
@@ -250,9 +250,24 @@ fn collect_message() -> BoxedStrategy<Message> {
         (op(), ask).prop_map(|(op, ask)| Message::Collect { op, ask }),
         (op(), op()).prop_map(|(op, forward)| Message::Claim { op, forward }),
         op().prop_map(|op| Message::ClaimReply { op }),
+        (op(), announcement()).prop_map(|(op, said)| Message::Announce { op, said }),
+        (op(), prop_oneof![Just(Known::Nothing), Just(Known::OtherData), Just(Known::Later)])
+            .prop_map(|(op, known)| Message::Announced { op, known }),
         (op(), refusable(collected.boxed())).prop_map(|(op, result)| Message::CollectReply { op, result }),
     ]
     .boxed()
+}
+
+fn announcement() -> BoxedStrategy<Announcement> {
+    any::<[u64; 5]>()
+        .prop_map(|[actor, born_ms, run, boot, bound]| Announcement {
+            actor: ActorId(actor),
+            born_ms,
+            run,
+            boot,
+            bound: Tick(bound),
+        })
+        .boxed()
 }
 
 fn put() -> BoxedStrategy<Put> {

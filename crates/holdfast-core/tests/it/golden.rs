@@ -125,10 +125,12 @@ const fn number_of(message: &Message) -> usize {
         Message::CollectReply { .. } => 21,
         Message::Claim { .. } => 22,
         Message::ClaimReply { .. } => 23,
+        Message::Announce { .. } => 24,
+        Message::Announced { .. } => 25,
     }
 }
 
-const VARIANTS: usize = 24;
+const VARIANTS: usize = 26;
 
 #[test]
 fn every_message_has_a_golden_file() {

@@ -10,7 +10,7 @@ use holdfast_core::ids::{
     ActorId, BucketId, ChunkId, ClusterId, Dot, NodeId, ObjectKey, PartId, Partition, RequestId, Tick, UploadId,
 };
 use holdfast_core::message::{
-    Compared, Comparison, Copy, Digest, Envelope, Header, Message, OpId, RangeRows, ReadResult, Refusal, ShardCursor,
+    Announcement, Known, Compared, Comparison, Copy, Digest, Envelope, Header, Message, OpId, RangeRows, ReadResult, Refusal, ShardCursor,
     ShardRows, SideRange, SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
 };
 use holdfast_core::place::Place;
@@ -568,6 +568,26 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
             },
         ),
         ("claim-reply", Message::ClaimReply { op: OP }),
+        (
+            "announce",
+            Message::Announce {
+                op: OP,
+                said: Announcement {
+                    actor: ActorId(0x0102_0304_0506_0708),
+                    born_ms: 1_700_000_000_000,
+                    run: 77,
+                    boot: 4,
+                    bound: Tick(1_700_000_000_000 << 16),
+                },
+            },
+        ),
+        (
+            "announced",
+            Message::Announced {
+                op: OP,
+                known: Known::Later,
+            },
+        ),
         ("collect-named", ask(Collect::Named(vec![(place(), part)]))),
         ("collect-hints", ask(Collect::Hints(vec![Partition(1), Partition(513)]))),
         (

@@ -2,7 +2,7 @@
 //!
 //! All of it lives in `<data>/identity/`, apart from `<data>/store/`: a node whose disk of objects was wiped or
 //! replaced is still the same member with the same certificate, only with a new actor (rules L7 and S1). The directory
-//! appears whole when the node has been founded or admitted, or not at all; afterwards only `layout` is ever rewritten.
+//! appears whole when the node has been founded or admitted, or not at all; afterwards `layout` is rewritten, and `stored` added.
 //!
 //! | file | holds |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | `secret` | 32 bytes in hexadecimal, alike on all members: keys for hash trees, context tokens and gossip derive from it |
 //! | `layout` | the latest layout, opaque here |
 //! | `founding` | on the founder only: what it answers a member whose answer was lost |
+//! | `stored` | there since this node first had a store: a later start without one has lost it (rule S2) |
 
 pub mod authority;
 pub(crate) mod files;
@@ -119,6 +120,24 @@ impl IdentityError {
 const NODE_HEADER: &str = "holdfast identity 1";
 const CERTIFICATE_TAG: &str = "CERTIFICATE";
 const KEY_TAG: &str = "PRIVATE KEY";
+
+/// Tells that this node has had a store.
+const STORED: &str = "stored";
+
+/// Whether this node ever had a store.
+pub fn has_stored(data: &Path) -> Result<bool, IdentityError> {
+    let path = directory(data).join(STORED);
+    path.try_exists().map_err(|error| IdentityError::io(&path, &error))
+}
+
+/// Notes durably that this node has a store. Without an identity there is nothing to note.
+pub fn note_stored(data: &Path) -> Result<(), IdentityError> {
+    if has_stored(data)? || !directory(data).exists() {
+        return Ok(());
+    }
+    let path = directory(data).join(STORED);
+    files::write_file(&path, b"", PUBLIC).map_err(|error| IdentityError::io(&path, &error))
+}
 
 /// Where a node's identity lies within its data directory.
 #[must_use]

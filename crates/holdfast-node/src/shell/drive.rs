@@ -13,18 +13,23 @@ use holdfast_core::wire::message::{decode, encode};
 use holdfast_store::{Completions, StoreFailure};
 use tokio::sync::watch;
 
-use super::{Core, Inner};
+use super::{Core, End, Inner};
 use crate::peer::{Greeting, Receiver, Sent};
 
 /// After messages to a member were dropped because too much waited, this node compares with it, but not before this.
 const COMPARE_AFTER_DROPS: Duration = Duration::from_secs(10);
 
+/// What the wall clock shows, in Unix milliseconds.
+pub(super) fn wall_ms() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    wall.as_millis() as u64
+}
+
 impl Inner {
     /// What the clocks say.
     pub(super) fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now {
-            wall_ms: wall.as_millis() as u64,
+            wall_ms: wall_ms(),
             mono_us: self.started.elapsed().as_micros() as u64,
         }
     }
@@ -39,7 +44,7 @@ impl Inner {
             let mut core = match self.core.lock() {
                 Ok(core) => core,
                 // A panic in the core is a bug: its memory may contradict its disk, so it must not go on.
-                Err(_) => return (self.on_failure)("the core panicked; please report it with the log".into()),
+                Err(_) => return (self.on_end)(End::Failed("the core panicked; please report it with the log".into())),
             };
             if self.stopping.load(Ordering::Acquire) {
                 return;
@@ -82,6 +87,7 @@ impl Inner {
                 }
             }
             Effect::Event(event) => self.note_event(event),
+            Effect::PutDataAside => (self.on_end)(End::OldCopy),
             Effect::Answer(token, answer) => {
                 let waiting = self
                     .waiting
@@ -258,7 +264,7 @@ impl Completions for StoreEvents {
     fn failed(&self, failure: StoreFailure) {
         let _ = self.synced.send_replace(Err(failure.to_string()));
         if let Some(inner) = self.inner.get().and_then(Weak::upgrade) {
-            (inner.on_failure)(failure.to_string());
+            (inner.on_end)(End::Failed(failure.to_string()));
         }
     }
 }

@@ -96,6 +96,14 @@ impl Inner {
                  for instance with NTP"
             ),
             ClusterEvent::ClockRight => tracing::info!("this node's clock agrees with the others' again"),
+            ClusterEvent::OldCopyFound { by } => tracing::error!(
+                by = name(*by),
+                "what lies in this data directory is an old copy: another member knows of later writes to it"
+            ),
+            ClusterEvent::Filling => tracing::warn!(
+                "this node's disk was lost: it takes back from the others what it should hold, and answers no reads until then"
+            ),
+            ClusterEvent::Filled => tracing::info!("this node holds all again that was acknowledged"),
             ClusterEvent::GateHeld { by, why } => {
                 tracing::info!(
                     member = name(*by),

@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::gossip::Datagrams;
-use crate::identity::Identity;
+use crate::identity::{Identity, IdentityError, has_stored, note_stored};
 use crate::peer::{self, Peers, Strangers};
 
 /// Requests in flight at most; more are told to slow down (promise P8).
@@ -56,10 +56,19 @@ pub struct ShellConfig {
     pub upkeep: Upkeep,
     /// Answers nodes that register, if anyone does.
     pub strangers: Option<Arc<dyn Strangers>>,
-    /// Called once when the node must stop because its disk, or the program, is broken.
-    pub on_failure: Box<dyn Fn(String) + Send + Sync>,
+    /// Called when the node must stop.
+    pub on_end: Box<dyn Fn(End) + Send + Sync>,
     /// Called each time the node comes to rest: nothing has happened for some seconds, nothing is in flight.
     pub on_rest: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Why a node must stop by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Its disk, or the program, is broken.
+    Failed(String),
+    /// Its data are an old copy (rule S1): put `store/` aside, and start it anew.
+    OldCopy,
 }
 
 /// Events kept for a listener that is slow: more than a node makes in a second at its busiest would only be read late.
@@ -111,6 +120,8 @@ pub enum StartError {
     Store(holdfast_store::OpenError),
     /// The cluster file cannot be used.
     Cluster(String),
+    /// The directory that says who this node is cannot be read or written.
+    Identity(IdentityError),
     /// The node's own facts on disk cannot be read.
     Facts,
     /// The disk did not confirm its first write.
@@ -133,6 +144,7 @@ impl std::fmt::Display for StartError {
             Self::Cluster(problem) => {
                 write!(f, "{problem}; restore the identity directory from a backup")
             }
+            Self::Identity(error) => write!(f, "{error}"),
             Self::Facts => write!(
                 f,
                 "what this node wrote about itself cannot be read; check the disk, then move the store directory away \
@@ -183,7 +195,7 @@ struct Inner {
     /// Events, and when they happened; `None` once the node is about to end.
     news: Mutex<Option<broadcast::Sender<(u64, ClusterEvent)>>>,
     store_events: Arc<drive::StoreEvents>,
-    on_failure: Box<dyn Fn(String) + Send + Sync>,
+    on_end: Box<dyn Fn(End) + Send + Sync>,
     on_rest: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -207,6 +219,8 @@ impl Shell {
             node: config.identity.node,
             layout: Arc::new(cluster.layout.clone()),
             fresh_actor: ActorId(random_u64()),
+            started_ms: drive::wall_ms(),
+            is_disk_lost: has_stored(&config.data).map_err(StartError::Identity)?,
             kernel: kernel_boot_id(),
             message_life_ms: config.forgetting.message_life_ms,
             dead_wait_ms: config.forgetting.dead_wait_ms,
@@ -218,6 +232,7 @@ impl Shell {
         };
         let (node, first_write) = Node::start(core_config, &mut engine).map_err(|_| StartError::Facts)?;
         completions.wait(first_write).await.map_err(StartError::Sync)?;
+        note_stored(&config.data).map_err(StartError::Identity)?;
         let (actor, boot, entries_unreadable) = (node.actor(), node.boot(), node.entries_unreadable());
         let inner = Arc::new(Inner {
             registry: RwLock::new(node.registry()),
@@ -238,7 +253,7 @@ impl Shell {
             store_events: completions.clone(),
             commit_within_ms: config.forgetting.commit_within_ms,
             news: Mutex::new(Some(broadcast::Sender::new(NEWS_MAX))),
-            on_failure: config.on_failure,
+            on_end: config.on_end,
             on_rest: config.on_rest,
         });
         inner.tell_unreadable(entries_unreadable);

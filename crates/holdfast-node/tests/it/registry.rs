@@ -55,7 +55,7 @@ fn config(data: PathBuf, identity: Identity) -> ShellConfig {
         identity,
         store: holdfast_store::Options::default(),
         strangers: None,
-        on_failure: Box::new(|why| panic!("{why}")),
+        on_end: Box::new(|why| panic!("{why:?}")),
         on_rest: Box::new(|| {}),
     }
 }

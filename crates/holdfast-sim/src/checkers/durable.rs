@@ -20,7 +20,7 @@ pub fn check_ack(truth: &Truth, key: KeyIx, outcome: &PutOutcome, w: u8, nodes: 
     let of = truth.of(key);
     let holds = |home: &NodeId| {
         let number = nodes.iter().position(|node| node == home);
-        number.is_some_and(|number| truth.copies[number].holds(key, outcome.dot))
+        number.is_some_and(|number| truth.copies[number].held(key, outcome.dot))
     };
     let mut synced: Vec<NodeId> = of.homes.iter().copied().filter(holds).collect();
     for (home, stand_in) in &outcome.hinted {

@@ -14,6 +14,7 @@ pub struct Copies {
     durable: BTreeMap<KeyIx, Context>,
     once: BTreeMap<KeyIx, Context>,
     pending: VecDeque<(WriteSeq, KeyIx, Context)>,
+    was_replaced: bool,
 }
 
 impl Copies {
@@ -37,6 +38,19 @@ impl Copies {
     pub fn crashed(&mut self, kept: WriteSeq) {
         self.synced(kept);
         self.pending.clear();
+    }
+
+    /// The disk is gone, or is as it once was: then `was` tells what it held.
+    pub fn replaced(&mut self, was: Option<&Self>) {
+        self.durable = was.map(|was| was.durable.clone()).unwrap_or_default();
+        self.pending.clear();
+        self.was_replaced = true;
+    }
+
+    /// Whether a promise made for a dot was true when it was made: the disk holds it, or held it until it was lost.
+    #[must_use]
+    pub fn held(&self, key: KeyIx, dot: Dot) -> bool {
+        self.holds(key, dot) || self.was_replaced && self.once_covered(key, dot)
     }
 
     /// Whether at some time a power cut would have left a copy that covers a dot.

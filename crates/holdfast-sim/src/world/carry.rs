@@ -1,5 +1,6 @@
 //! Carrying things: messages between nodes, answers to clients, syncs and chunk operations of disks, timers.
 
+use holdfast_core::gossip::Soundness;
 use holdfast_core::ids::{ChunkId, NodeId, Partition};
 use holdfast_core::message::{Comparison, Envelope, Message, ShardRows, WalkEnd, WritePurpose};
 use holdfast_core::node::{ClientToken, Effect, Input, Node};
@@ -47,6 +48,11 @@ impl World {
                 Effect::Answer(token, answer) => self.answer(watch, member, token, answer),
                 Effect::Datagram(to, bytes) => self.send_datagram(watch, member, to, &bytes),
                 Effect::Event(event) => self.note_event(watch, member, event),
+                Effect::PutDataAside => {
+                    let incarnation = self.members[member].incarnation;
+                    let at_us = self.now_us + 1_000;
+                    self.queue.push(at_us, Event::PutAside { member, incarnation });
+                }
                 // The registry is asked for at the end, and compared with the disk.
                 Effect::RegistryChanged(_) => {}
             }
@@ -377,7 +383,11 @@ fn note_sent(watch: &mut Watch, from: usize, envelope: &Envelope) {
 /// wakes it; only in the end are they waited for.
 fn wanted_us(node: &Node, rare: Rare) -> Option<u64> {
     let sweeps = [node.next_look_us(), node.next_sweep_us()].map(|at_us| at_us.filter(|_| rare.sweeps));
-    let scrubs = [node.next_scrub_us(), node.next_compare_us()].map(|at_us| at_us.filter(|_| rare.scrubs));
+    let compares = rare.scrubs || node.soundness() == Soundness::Filling;
+    let scrubs = [
+        node.next_scrub_us().filter(|_| rare.scrubs),
+        node.next_compare_us().filter(|_| compares),
+    ];
     let rare = sweeps.into_iter().chain(scrubs).flatten();
     node.next_operation_us().into_iter().chain(rare).min()
 }

@@ -111,6 +111,7 @@ impl World {
                 }
             }
             ClusterEvent::ClockOff { .. } => watch.coverage.reach(Reached::ClocksOff),
+            ClusterEvent::Filled => watch.coverage.reach(Reached::DisksFilled),
             ClusterEvent::Rejoined => watch.coverage.reach(Reached::Rejoins),
             ClusterEvent::GateHeld { .. } => watch.coverage.reach(Reached::GatesHeld),
             ClusterEvent::Forgotten { .. } => watch.coverage.reach(Reached::GatesOpened),

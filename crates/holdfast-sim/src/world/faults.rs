@@ -45,6 +45,8 @@ impl World {
             FaultKind::ClockJump => return self.clock_jump(watch, member),
             FaultKind::FalseNews => return self.false_news(watch, member),
             FaultKind::Rot => return self.rot(watch),
+            FaultKind::DiskLost => return self.lose_disk(watch, lasts_us / 2),
+            FaultKind::OldCopy => return self.copy_disk(watch),
             FaultKind::Pause => return self.pause(member, lasts_us),
             FaultKind::SlowDisk => self.members[member].slowness = self.fault_rng.spread(10, 500),
             FaultKind::DiskFull => self.members[member].disk.store.set_full(true),

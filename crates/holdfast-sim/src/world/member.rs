@@ -28,6 +28,8 @@ pub struct Member {
     pub clock: NodeClock,
     /// Its disk.
     pub disk: Disk,
+    /// Whether it had another disk before.
+    pub is_disk_lost: bool,
     /// What runs on it.
     pub process: Process,
     /// Raised by every start and every end, so that what was meant for an earlier process finds nobody.
@@ -68,6 +70,7 @@ impl Member {
             id,
             clock: NodeClock::default(),
             disk: Disk::default(),
+            is_disk_lost: false,
             process: Process::Down,
             incarnation: 0,
             kernel: [0; 16],

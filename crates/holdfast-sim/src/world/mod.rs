@@ -8,6 +8,7 @@ mod carry;
 mod chatter;
 mod clock;
 mod disk;
+mod disks;
 mod faults;
 mod lifecycle;
 mod member;
@@ -127,6 +128,13 @@ enum Event {
     },
     Strike,
     Relent(Box<Relief>),
+    /// A copy of a disk is put back, if it can be.
+    PutBack,
+    /// A node's data are put aside, if this is still the same process.
+    PutAside {
+        member: usize,
+        incarnation: u32,
+    },
     /// Power fails, if this is still the same process.
     PowerFails {
         member: usize,
@@ -181,6 +189,8 @@ pub struct World {
     uses_wire: bool,
     healed: bool,
     faults_left: u64,
+    /// A copy of the victim's disk, to be put back.
+    old_copy: Option<disks::OldCopy>,
     /// Events processed, to notice a run that would never end.
     pub events: u64,
 }
@@ -218,6 +228,7 @@ impl World {
             uses_wire: rng.per_mille(250),
             healed: false,
             faults_left: plan.fault_count,
+            old_copy: None,
             events: 0,
             ids,
             plan: plan.clone(),
@@ -355,6 +366,8 @@ impl World {
             Event::Start { member } => self.start(watch, member),
             Event::Strike => self.strike(watch),
             Event::Relent(relief) => self.relent(watch, &relief),
+            Event::PutBack => self.put_back(watch),
+            Event::PutAside { member, incarnation } => self.put_aside(watch, member, incarnation),
             Event::PowerFails { member, incarnation } => self.power_fails(watch, member, incarnation),
         }
         Step::Inside
@@ -418,6 +431,8 @@ fn addressee(event: &Event) -> Option<usize> {
         | Event::Start { .. }
         | Event::Strike
         | Event::Relent(_)
+        | Event::PutBack
+        | Event::PutAside { .. }
         | Event::PowerFails { .. }
         | Event::Inspect => None,
     }

@@ -78,10 +78,6 @@ impl World {
         unreadable.map(|(_, id)| format!("n{victim} still cannot read chunk {} of {:?}", id.index, id.part))
     }
 
-    fn victim(&self) -> usize {
-        (self.plan.seed % self.members.len() as u64) as usize
-    }
-
     fn chunks_of<'s>(&self, store: &'s MemoryStore) -> impl Iterator<Item = (Partition, ChunkId)> + use<'s> {
         let partitions = (0..self.layout.partition_count()).map(|number| Partition(number as u16));
         partitions.flat_map(|partition| {

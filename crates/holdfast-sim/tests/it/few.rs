@@ -190,7 +190,7 @@ impl Few {
                         self.answers.push(answer);
                         continue;
                     }
-                    Effect::RegistryChanged(_) | Effect::Event(_) => continue,
+                    Effect::RegistryChanged(_) | Effect::PutDataAside | Effect::Event(_) => continue,
                 };
                 let to = to.0 as usize - 1;
                 if !self.cut.contains(&(at, to)) {
@@ -268,6 +268,8 @@ fn config(id: u64, layout: &Arc<Layout>, planted: Option<Planted>) -> Config {
         node: NodeId(id),
         layout: Arc::clone(layout),
         fresh_actor: ActorId(100 + id),
+        started_ms: 0,
+        is_disk_lost: false,
         kernel: [1; 16],
         planted,
         message_life_ms: MESSAGE_LIFE_MS,

@@ -17,7 +17,7 @@ pub(super) struct Chunk {
 }
 
 /// A chunk operation under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Operation {
     Write {
         token: ChunkToken,

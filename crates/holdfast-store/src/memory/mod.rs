@@ -50,13 +50,13 @@ struct Row {
 }
 
 /// What a batch replaced, so that a crash can put it back. In the order of the changes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Undo {
     replaced: Vec<(Space, Vec<u8>, Option<Row>)>,
 }
 
 /// A disk that exists only while the simulation runs. See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     spaces: [BTreeMap<Vec<u8>, Row>; Space::ALL.len()],
     /// One entry for each batch that is not synced; the first belongs to batch `synced + 1`.

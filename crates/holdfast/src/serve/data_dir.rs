@@ -5,6 +5,7 @@
 //! DIR/identity/       who the node is: keys, certificate, layout (mode 0600 where secret)
 //! DIR/identity.*      a founding or joining that is not over
 //! DIR/store/          objects
+//! DIR/store.old-copy-SECONDS/  a store that proved to be an old copy: kept for people to look at, never served
 //! DIR/root-key        access key of the cluster, for people (mode 0600)
 //! DIR/admin-token     token of the REST interface, for people (mode 0600)
 //! DIR/join-token      on a founder that waits for others (mode 0600)
@@ -30,6 +31,9 @@ const KNOWN: [&str; 9] = [
     JOIN_TOKEN_FILE,
     "lost+found",
 ];
+
+/// How the names of stores begin that were put aside.
+const OLD_COPY: &str = "store.old-copy-";
 
 /// A data directory, held.
 #[derive(Debug)]
@@ -95,6 +99,25 @@ impl DataDir {
         written.map_err(|error| local(format!("{} cannot be written", path.display()), &error))
     }
 
+    /// Moves the store to where nobody serves it, durably. Returns where that is.
+    pub fn put_store_aside(&self) -> Result<PathBuf, Failure> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let name = format!("{OLD_COPY}{}", now.unwrap_or_default().as_secs());
+        let aside = self.path.join(name);
+        let moved =
+            std::fs::rename(self.path.join("store"), &aside).and_then(|()| File::open(&self.path)?.sync_all());
+        moved.map_err(|error| {
+            local(
+                format!(
+                    "the store is an old copy, and cannot be moved to {}; move it away, then start this node",
+                    aside.display()
+                ),
+                &error,
+            )
+        })?;
+        Ok(aside)
+    }
+
     /// Removes a small file, if it is there.
     pub fn remove(&self, name: &str) -> Result<(), Failure> {
         match std::fs::remove_file(self.path.join(name)) {
@@ -126,7 +149,8 @@ fn check_ours(path: &Path) -> Result<(), Failure> {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if !KNOWN.contains(&name.as_ref()) && !name.starts_with("identity.") {
+        let is_ours = KNOWN.contains(&name.as_ref()) || name.starts_with("identity.") || name.starts_with(OLD_COPY);
+        if !is_ours {
             return Err(Failure::new(
                 format!("{} holds something that is not Holdfast's: {name}", path.display()),
                 "choose an empty or new directory with --data, or move that away",

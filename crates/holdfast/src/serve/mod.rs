@@ -5,6 +5,7 @@
 //! end the same in reverse: stop accepting, let requests finish, sync, mark the end as clean (rule D2 saves a new life
 //! for every key by it). A second signal ends the process at once; a `kill -9` loses nothing acknowledged either.
 
+mod again;
 mod birth;
 mod data_dir;
 mod logging;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use holdfast_api::serve::{ApiConfig, Frontends, Limits, TlsFiles};
 use holdfast_node::founding::late_answers;
 use holdfast_node::identity::Identity;
-use holdfast_node::shell::{Shell, ShellConfig};
+use holdfast_node::shell::{End, Shell, ShellConfig};
 use holdfast_store::Options;
 use tracing::{error, info};
 
@@ -55,6 +56,10 @@ pub fn run(args: ServerArgs) -> Result<(), Failure> {
         .build()
         .map_err(|error| local("threads could not be started", &error))?;
     let ended = runtime.block_on(node(config));
+    let ended = ended.and_then(|next| match next {
+        Next::Over => Ok(()),
+        Next::Anew => Err(again::start()),
+    });
     // What still runs after the drain is not waited for: nothing unsynced is left.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Err(failure) = &ended
@@ -67,7 +72,16 @@ pub fn run(args: ServerArgs) -> Result<(), Failure> {
     ended
 }
 
-async fn node(config: Config) -> Result<(), Failure> {
+/// What follows when a node has ended in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    /// Nothing.
+    Over,
+    /// It starts again, on an empty store.
+    Anew,
+}
+
+async fn node(config: Config) -> Result<Next, Failure> {
     let mut signals = Signals::listen()?;
     let listener = ports::open(&config).await?;
     let data_dir = DataDir::open(&config.data)?;
@@ -83,16 +97,16 @@ async fn node(config: Config) -> Result<(), Failure> {
                 born = birth::born(&config, &data_dir, Arc::clone(&listener)) => born?,
                 () = signals.end() => {
                     info!("ended before the cluster was founded; the next start goes on from here");
-                    return Ok(());
+                    return Ok(Next::Over);
                 }
             }
         }
     };
-    let (failed, failure) = tokio::sync::watch::channel(None);
-    let shell = start_shell(&config, &data_dir, identity, listener, failed).await?;
-    let result = serve(&config, &data_dir, &shell, &mut signals, failure).await;
+    let (ends, ended) = tokio::sync::watch::channel(None);
+    let shell = start_shell(&config, &data_dir, identity, listener, ends).await?;
+    let result = serve(&config, &data_dir, &shell, &mut signals, ended).await;
     let stopped = shell.stop().await;
-    result?;
+    let next = result?;
     stopped.map_err(|why| {
         Failure::new(
             format!("the last sync failed: {why}"),
@@ -100,8 +114,16 @@ async fn node(config: Config) -> Result<(), Failure> {
         )
         .state(State::Unknown)
     })?;
+    if next == Next::Anew {
+        let aside = data_dir.put_store_aside()?;
+        error!(
+            aside = %aside.display(),
+            "the old copy lies there now, and nothing in it is served; this node starts with an empty store, which fills from \
+             the others. Remove it when that is done and nothing is missed"
+        );
+    }
     info!("ended cleanly");
-    Ok(())
+    Ok(next)
 }
 
 async fn start_shell(
@@ -109,7 +131,7 @@ async fn start_shell(
     data_dir: &DataDir,
     identity: Identity,
     listener: NodeListener,
-    failed: tokio::sync::watch::Sender<Option<String>>,
+    ends: tokio::sync::watch::Sender<Option<End>>,
 ) -> Result<Shell, Failure> {
     let strangers = late_answers(data_dir.path()).map_err(birth::founding_failure)?;
     let shell_config = ShellConfig {
@@ -119,8 +141,8 @@ async fn start_shell(
         forgetting: config.forgetting,
         upkeep: config.upkeep,
         strangers,
-        on_failure: Box::new(move |why| {
-            let _ = failed.send(Some(why));
+        on_end: Box::new(move |why| {
+            let _ = ends.send(Some(why));
         }),
         on_rest: Box::new(allocator::rest),
     };
@@ -142,8 +164,8 @@ async fn serve(
     data_dir: &DataDir,
     shell: &Shell,
     signals: &mut Signals,
-    mut failure: tokio::sync::watch::Receiver<Option<String>>,
-) -> Result<(), Failure> {
+    mut ends: tokio::sync::watch::Receiver<Option<End>>,
+) -> Result<Next, Failure> {
     let admin_token = secrets::admin_token(config, shell.identity());
     secrets::write_files(data_dir, &shell.cluster().root, &admin_token)?;
     let api = ApiConfig {
@@ -180,14 +202,15 @@ async fn serve(
     let ended = loop {
         tokio::select! {
             told = signals.next() => match told {
-                Told::End => break Ok(()),
+                Told::End => break Ok(Next::Over),
                 Told::Reload => reload(reloader.as_ref()),
             },
             // The sender lives in the shell, which lives longer than this loop.
-            _ = failure.changed() => {
-                let why = failure.borrow().clone().unwrap_or_else(|| "the node stopped by itself".to_owned());
-                break Err(Failure::new(why, "check the disk and the log, then start this node again"));
-            }
+            _ = ends.changed() => break match ends.borrow().clone() {
+                Some(End::OldCopy) => Ok(Next::Anew),
+                Some(End::Failed(why)) => Err(broken(why)),
+                None => Err(broken("the node stopped by itself".to_owned())),
+            },
         }
     };
     info!(
@@ -199,6 +222,10 @@ async fn serve(
     let _ = stop.send(());
     let _ = serving.await;
     ended
+}
+
+fn broken(why: String) -> Failure {
+    Failure::new(why, "check the disk and the log, then start this node again")
 }
 
 fn reload(reloader: Option<&holdfast_api::serve::TlsReloader>) {

@@ -34,6 +34,7 @@ pub fn read_refusable<T>(
         9 => Refusal::Malformed,
         10 => Refusal::Overloaded,
         11 => Refusal::NotReadYet,
+        12 => Refusal::Abstains,
         tag => return Err(DecodeError::BadTag { what: "refusal", tag }),
     }))
 }
@@ -51,6 +52,7 @@ const fn number_of(refusal: Refusal) -> u8 {
         Refusal::Malformed => 9,
         Refusal::Overloaded => 10,
         Refusal::NotReadYet => 11,
+        Refusal::Abstains => 12,
     }
 }
 

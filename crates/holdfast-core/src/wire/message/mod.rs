@@ -8,6 +8,7 @@
 //! A program writes the level of the layout, which every member can read; it reads that level and the one before.
 //! Today there is one. A message that cannot be decoded is dropped by whoever received it: its asker's deadline passes.
 
+mod announce;
 mod answer;
 mod collect;
 mod fault;
@@ -93,6 +94,8 @@ const COLLECT: u8 = 21;
 const COLLECT_REPLY: u8 = 22;
 const CLAIM: u8 = 23;
 const CLAIM_REPLY: u8 = 24;
+const ANNOUNCE: u8 = 25;
+const ANNOUNCED: u8 = 26;
 
 const fn tag_of(message: &Message) -> u8 {
     match message {
@@ -120,6 +123,8 @@ const fn tag_of(message: &Message) -> u8 {
         Message::CollectReply { .. } => COLLECT_REPLY,
         Message::Claim { .. } => CLAIM,
         Message::ClaimReply { .. } => CLAIM_REPLY,
+        Message::Announce { .. } => ANNOUNCE,
+        Message::Announced { .. } => ANNOUNCED,
     }
 }
 
@@ -291,6 +296,14 @@ fn write_message(to: &mut Writer, message: &Message) {
         Message::CollectReply { op, result } => write_reply(to, op, result),
         Message::Claim { op, forward } => [op, forward].into_iter().for_each(|id| id.write(to)),
         Message::ClaimReply { op } => op.write(to),
+        Message::Announce { op, said } => {
+            op.write(to);
+            said.write(to);
+        }
+        Message::Announced { op, known } => {
+            op.write(to);
+            known.write(to);
+        }
     }
 }
 
@@ -404,6 +417,14 @@ fn read_range_message(tag: u8, from: &mut Reader<'_>) -> Result<Message, DecodeE
             forward: Field::read(from)?,
         },
         CLAIM_REPLY => Message::ClaimReply { op },
+        ANNOUNCE => Message::Announce {
+            op,
+            said: Field::read(from)?,
+        },
+        ANNOUNCED => Message::Announced {
+            op,
+            known: Field::read(from)?,
+        },
         COLLECT => Message::Collect {
             op,
             ask: Field::read(from)?,

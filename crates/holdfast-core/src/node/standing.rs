@@ -1,0 +1,273 @@
+//! Whether this node may speak for what its disk holds (rules S1, S2).
+//!
+//! A disk may have been put back from an old copy, and cannot tell: so every start asks the others whether they have heard
+//! of later ones, and until enough of them have answered the node is *unvouched for*. A disk that was lost, or found to be an
+//! old copy and put aside, has forgotten what this node acknowledged: the node is *filling up* from the others. In both
+//! states it stores what it is sent and takes part in writes as a stand-in would, but answers no read, counts as no home,
+//! votes on nothing that is to be forgotten, and leaves the coordinating to others while any of them can.
+//!
+//! Filling up ends by comparisons: with so many of the other homes of every key that nothing acknowledged can be missing, and
+//! twice each, the second one finding nothing missing that was missing at the first. The first begins three message lives
+//! after this node: a write that still counted on the lost disk is then on the disks that are compared with, or nowhere
+//! (rule G2).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::Effect;
+use super::heard::{Announcement, Known};
+use super::identity::DiskState;
+use super::state::{State, Step};
+use crate::event::ClusterEvent;
+use crate::gossip::Soundness;
+use crate::ids::{BucketId, NodeId, Partition, SYSTEM_BUCKET, Tick};
+use crate::message::{Message, OpId, Refusal};
+use crate::planted::Planted;
+use crate::storage::{Batch, WriteSeq};
+
+/// Message lives after which no write can be accepted anywhere that was begun while the lost disk still counted: two by which
+/// a message dies, and one by which clocks may differ (rule G2).
+const LIVES_TO_WAIT: u64 = 3;
+/// What a comparison found missing is remembered up to so many rows; a comparison that finds more is repeated.
+pub(crate) const LACKED_MAX: usize = 4_096;
+/// Between two comparisons while this node fills up, in milliseconds.
+pub(crate) const FILL_EVERY_MS: u64 = 1_000;
+
+/// A row that a comparison found to differ: the stage of the comparison, and its key.
+pub(crate) type Lacked = (usize, Vec<u8>);
+
+/// What this node may say.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// What it announces itself as.
+    pub(crate) announcement: Announcement,
+    /// Who has answered.
+    answered: BTreeSet<NodeId>,
+    /// Who is being asked.
+    pub(crate) announcing: BTreeSet<NodeId>,
+    is_vouched_for: bool,
+    filling: Option<Filling>,
+}
+
+/// A node that lost its disk takes it back from the others.
+#[derive(Debug, Default)]
+struct Filling {
+    /// Comparisons that begin from then on count, in monotonic microseconds.
+    from_us: Option<u64>,
+    /// What the last comparison with a member that counts found missing.
+    lacked: BTreeMap<NodeId, BTreeSet<Lacked>>,
+    /// Whose rows are all here.
+    done: BTreeSet<NodeId>,
+}
+
+impl Standing {
+    pub(crate) fn new(announcement: Announcement, is_alone: bool, is_lost: bool) -> Self {
+        Self {
+            announcement,
+            answered: BTreeSet::new(),
+            announcing: BTreeSet::new(),
+            is_vouched_for: is_alone,
+            filling: (is_lost && !is_alone).then(Filling::default),
+        }
+    }
+
+    pub(crate) const fn is_vouched_for(&self) -> bool {
+        self.is_vouched_for
+    }
+
+    pub(crate) const fn is_filling(&self) -> bool {
+        self.filling.is_some()
+    }
+
+    /// Whether this node must be announced to a member.
+    pub(crate) fn wants_to_announce(&self, node: NodeId) -> bool {
+        !self.answered.contains(&node) && !self.announcing.contains(&node)
+    }
+
+    pub(crate) const fn soundness(&self) -> Soundness {
+        if self.filling.is_some() {
+            Soundness::Filling
+        } else if self.is_vouched_for {
+            Soundness::Sound
+        } else {
+            Soundness::Unvouched
+        }
+    }
+
+    /// Whether a comparison with this member is wanted soon.
+    pub(crate) fn is_to_fill_from(&self, node: NodeId) -> bool {
+        self.filling
+            .as_ref()
+            .is_some_and(|filling| !filling.done.contains(&node))
+    }
+
+    /// Whether comparisons begun now count, and if not yet, from when on.
+    pub(crate) fn fills_from_us(&self) -> Option<u64> {
+        self.filling.as_ref().and_then(|filling| filling.from_us)
+    }
+}
+
+impl State {
+    /// Whether this node must not speak for what it holds (rules S1, S2).
+    pub(crate) fn abstains(&self) -> bool {
+        !self.standing.is_vouched_for || (self.standing.is_filling() && !self.is_planted(Planted::LostDiskAnswers))
+    }
+
+    /// Whether this node must not speak for its copies of a bucket's keys in a partition. What it holds as a stand-in for others
+    /// it has itself been given, unless the disk may be an old one.
+    pub(crate) fn refuse_if_abstaining(&self, partition: Partition, bucket: BucketId) -> Result<(), Refusal> {
+        let is_home = || self.layout().is_home(self.me(), partition, self.n_of(bucket));
+        if self.abstains() && (!self.standing.is_vouched_for || is_home()) {
+            Err(Refusal::Abstains)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Step<'_> {
+    /// Answers a member's announcement once what is new of it is on disk.
+    pub(crate) fn serve_announce(&mut self, from: NodeId, op: OpId, said: &Announcement) {
+        let (known, is_news) = self.state.heard.announced(from, said);
+        let known = if self.state.is_planted(Planted::OldCopyUnnoticed) {
+            Known::Nothing
+        } else {
+            known
+        };
+        let mut seq = self.storage.last_write();
+        if is_news {
+            seq = self.write_heard();
+        }
+        self.reply_when_synced(seq, from, Message::Announced { op, known });
+    }
+
+    /// Notes how high a member's bound is, by what it told in gossip.
+    pub(crate) fn note_bound_of(&mut self, node: NodeId) {
+        let Some(facts) = self.state.gossip.facts_of(node) else {
+            return;
+        };
+        if self.state.heard.told(node, facts) {
+            self.write_heard();
+        }
+    }
+
+    fn write_heard(&mut self) -> WriteSeq {
+        let mut batch = Batch::default();
+        self.state.heard.write(&mut batch);
+        self.write(batch, Tick(0))
+    }
+
+    /// A member has answered the announcement.
+    pub(crate) fn vouched_by(&mut self, node: NodeId, known: Known) {
+        if known == Known::OtherData {
+            self.state.gossip.disown_earlier_facts(self.now, self.effects);
+        }
+        match known {
+            Known::Nothing => {}
+            Known::OtherData if self.state.identity.disk == DiskState::New => self.begin_filling(),
+            // It was told of these data before, or is about to be: they are whole, or are being filled up.
+            Known::OtherData => {}
+            Known::Later => {
+                self.tell(ClusterEvent::OldCopyFound { by: node });
+                return self.effects.push(Effect::PutDataAside);
+            }
+        }
+        self.state.standing.answered.insert(node);
+        self.judge_standing();
+    }
+
+    /// Looks whether enough members have vouched for this node: a majority, itself included, and all that can be asked.
+    pub(crate) fn judge_standing(&mut self) {
+        let state = &*self.state;
+        if state.standing.is_vouched_for {
+            return;
+        }
+        let members: Vec<NodeId> = state.layout().members().iter().map(|member| member.id).collect();
+        let answered = |node: &NodeId| *node == state.me() || state.standing.answered.contains(node);
+        let is_majority = 2 * members.iter().filter(|node| answered(node)).count() > members.len();
+        if !is_majority || !members.iter().all(|node| answered(node) || !state.is_up(*node)) {
+            return;
+        }
+        self.state.standing.is_vouched_for = true;
+        if self.state.identity.disk == DiskState::New {
+            self.set_disk_state(DiskState::Whole);
+        }
+        self.tell_soundness();
+        let up = members.into_iter().filter(|node| *node != self.state.me() && self.state.is_up(*node));
+        for node in up.collect::<Vec<_>>() {
+            self.catch_up_with(node);
+        }
+    }
+
+    fn set_disk_state(&mut self, disk: DiskState) {
+        self.state.identity.disk = disk;
+        let mut batch = Batch::default();
+        self.state.identity.write(&mut batch);
+        self.write(batch, Tick(0));
+    }
+
+    pub(crate) fn tell_soundness(&mut self) {
+        let soundness = self.state.standing.soundness();
+        self.state.gossip.set_soundness(soundness);
+    }
+
+    /// This node's disk is another one than the others remember.
+    fn begin_filling(&mut self) {
+        self.set_disk_state(DiskState::Lost);
+        self.state.standing.filling = Some(Filling::default());
+        self.tell_soundness();
+    }
+
+    /// Sets the time from which comparisons count, and says so: once, when the node has begun to act.
+    pub(crate) fn plan_filling(&mut self) {
+        let wait_ms = self.state.config.message_life_ms.saturating_mul(LIVES_TO_WAIT);
+        let from_us = self.now.after_ms(wait_ms);
+        if let Some(filling) = &mut self.state.standing.filling
+            && filling.from_us.is_none()
+        {
+            filling.from_us = Some(from_us);
+            self.tell(ClusterEvent::Filling);
+        }
+    }
+
+    /// A comparison with a member has ended. `lacked` is what this node did not hold as the member does; `None` if that was too
+    /// much to remember, or was not found out.
+    pub(crate) fn compared(&mut self, node: NodeId, begun_us: u64, lacked: Option<BTreeSet<Lacked>>) {
+        let Some(filling) = &mut self.state.standing.filling else {
+            return;
+        };
+        let counts = filling.from_us.is_some_and(|from_us| begun_us >= from_us);
+        let (Some(lacked), true) = (lacked, counts) else {
+            return;
+        };
+        let before = filling.lacked.insert(node, lacked);
+        let now = &filling.lacked[&node];
+        if now.is_empty() || before.is_some_and(|before| before.is_disjoint(now)) {
+            filling.done.insert(node);
+            self.end_filling_if_full();
+        }
+    }
+
+    fn end_filling_if_full(&mut self) {
+        let state = &*self.state;
+        let Some(filling) = &state.standing.filling else {
+            return;
+        };
+        let layout = state.layout();
+        let mut counts: BTreeSet<u8> = state.registry.buckets().map(|bucket| bucket.settings.n).collect();
+        counts.insert(state.n_of(SYSTEM_BUCKET));
+        let partitions = (0..layout.partition_count()).map(|number| Partition(number as u16));
+        let is_full = |partition: Partition, n: u8| {
+            let homes: Vec<NodeId> = layout.homes(partition, n).collect();
+            let others = homes.len() - 1;
+            let compared = homes.iter().filter(|home| filling.done.contains(home)).count();
+            !homes.contains(&state.me()) || compared >= (others / 2 + 1).min(others)
+        };
+        if partitions.into_iter().all(|partition| counts.iter().all(|n| is_full(partition, *n))) {
+            self.state.standing.filling = None;
+            self.set_disk_state(DiskState::Whole);
+            self.tell_soundness();
+            self.tell(ClusterEvent::Filled);
+        }
+    }
+}
