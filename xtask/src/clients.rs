@@ -15,10 +15,13 @@ const NODES: u16 = 3;
 /// Scripts whose story needs more members than a key has homes, and how many.
 const LARGER: &[(&str, u16)] = &[("stand_ins", 5)];
 /// Scripts that wait for what takes hours with the usual settings, and the settings of their nodes.
-const SHORT_WAITS: &[(&str, &[&str])] = &[(
-    "forget",
-    &["message_life_ms=2000", "dead_wait_s=1", "commit_within_s=8"],
-)];
+const SHORT_WAITS: &[(&str, &[&str])] = &[
+    (
+        "forget",
+        &["message_life_ms=2000", "dead_wait_s=1", "commit_within_s=8"],
+    ),
+    ("lost_disk", &["message_life_ms=2000"]),
+];
 /// Clients that frame bodies and checksums in another way over HTTPS; they run a second time, as `NAME-tls`.
 const TLS_TOO: &[&str] = &["aws", "boto3", "rclone", "rest"];
 /// Scripts that want more keys than a Python client could write in a reasonable time.

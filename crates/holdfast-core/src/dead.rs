@@ -98,6 +98,8 @@ pub enum HeldWhy {
     ClockOff,
     /// It holds hints, which may name what is dead.
     Hints,
+    /// Its disk was lost, or may be an old copy: what it knows is not all (rules S1, S2).
+    Filling,
     /// Its disk did not do what it was asked.
     Failed,
 }

@@ -19,12 +19,24 @@ pub enum Planted {
     ClaimLeftOut,
     /// H3: a home is struck off by a confirmation of what the hint was, not of what it is.
     HintStruckOffUnseen,
+    /// H3: a hint that is not confirmed in time is not tried again.
+    HintGivenUp,
+    /// D3: of concurrent versions that a merge brings together only the newest is kept.
+    SiblingDropped,
+    /// Q3: a copy that cannot be read is taken for one that is not there.
+    DamagedIsAbsent,
     /// Q1: a stand-in and the home it stands for both count.
     StandInCountsBesideHome,
     /// D10: a body is dead because this home no longer names it; the others are not asked.
     DeadUnasked,
     /// G1: bodies go at once, though somebody may hold hints that name them.
     GateLeftOut,
+    /// G1: a home says what it holds before that is on its disk.
+    VoteBeforeSync,
+    /// G2: messages that carry records never die.
+    MessagesLiveOn,
+    /// G3: records of deletions go after their time, whatever the other homes hold.
+    TombstonesTimed,
     /// D10: bodies that never became a version are not looked for.
     AbandonedKept,
     /// A2: what is written while a disk is read through for the first time is not counted.
@@ -45,7 +57,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
@@ -53,9 +65,15 @@ impl Planted {
         Self::RequestIdIgnored,
         Self::ClaimLeftOut,
         Self::HintStruckOffUnseen,
+        Self::HintGivenUp,
+        Self::SiblingDropped,
+        Self::DamagedIsAbsent,
         Self::StandInCountsBesideHome,
         Self::DeadUnasked,
         Self::GateLeftOut,
+        Self::VoteBeforeSync,
+        Self::MessagesLiveOn,
+        Self::TombstonesTimed,
         Self::AbandonedKept,
         Self::WrittenWhileReadUncounted,
         Self::DigestOmitsSiblings,

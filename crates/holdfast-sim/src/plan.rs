@@ -178,7 +178,12 @@ impl Plan {
         let members = [1, 2, 3, 4, 5][rng.weighted(&[3, 4, 48, 15, 30])];
         let mut faults: Vec<FaultKind> = FaultKind::ALL
             .into_iter()
-            .filter(|kind| !matches!(kind, FaultKind::Deaf | FaultKind::Rot | FaultKind::DiskLost | FaultKind::OldCopy))
+            .filter(|kind| {
+                !matches!(
+                    kind,
+                    FaultKind::Deaf | FaultKind::Rot | FaultKind::DiskLost | FaultKind::OldCopy
+                )
+            })
             .filter(|kind| rng.per_mille(if *kind == FaultKind::DiskFull { 120 } else { 350 }))
             .filter(|kind| members > 1 || !kind.needs_peers())
             .collect();
@@ -227,11 +232,7 @@ impl Plan {
             clock_offset_ms: *rng.pick(&[0, 60, 3_000, 3_000]),
             kernel_unknown: rng.per_mille(150),
             holds: Rng::new(seed, Stream::Holding).per_mille(500),
-            message_life_ms: if forgets {
-                SHORT_LIFE_MS
-            } else {
-                MESSAGE_LIFE_MS
-            },
+            message_life_ms: if forgets { SHORT_LIFE_MS } else { MESSAGE_LIFE_MS },
         }
     }
 

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use holdfast_core::dead::HeldWhy;
 use holdfast_core::gossip::MemberState;
-use holdfast_core::gossip::facts::{Hinted, NodeFacts};
+use holdfast_core::gossip::facts::{Hinted, NodeFacts, Soundness};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -86,6 +86,7 @@ pub(super) const fn why_name(why: HeldWhy) -> &'static str {
         HeldWhy::Restarted => "restarted",
         HeldWhy::ClockOff => "clock off",
         HeldWhy::Hints => "holds hints",
+        HeldWhy::Filling => "fills its disk",
         HeldWhy::Failed => "failed",
     }
 }
@@ -97,6 +98,15 @@ pub(super) const fn state_name(state: MemberState) -> &'static str {
         MemberState::Suspect => "suspect",
         MemberState::Unheard => "unheard",
         MemberState::Down => "down",
+    }
+}
+
+/// Whether a node may speak for its disk, in one word.
+const fn soundness_name(soundness: Soundness) -> &'static str {
+    match soundness {
+        Soundness::Sound => "sound",
+        Soundness::Unvouched => "unvouched",
+        Soundness::Filling => "filling",
     }
 }
 
@@ -113,6 +123,7 @@ fn facts(facts: &NodeFacts) -> Value {
         "disk_used_bytes": facts.disk_used_bytes,
         "disk_total_bytes": facts.disk_total_bytes,
         "hinted_partitions": hinted,
+        "soundness": soundness_name(facts.soundness),
     })
 }
 

@@ -226,7 +226,7 @@ impl CollectOp {
         }
         match step.answer_collect(&ask) {
             Ok((collected, seq)) => self.note_own(step, collected, seq),
-            Err(_) => stop(step, step.state.me(), HeldWhy::Failed),
+            Err(refusal) => stop(step, step.state.me(), why_refused(refusal)),
         }
     }
 
@@ -247,8 +247,10 @@ impl CollectOp {
                     return stop(step, node, why);
                 }
             }
+            (Collect::Tombstones(_), Ok(_)) if step.state.is_planted(Planted::TombstonesTimed) => {}
             (Collect::Tombstones(records), Ok(Collected::Otherwise(places))) => self.keep(&records, &places),
             (Collect::Remove(_) | Collect::Erase(_) | Collect::Forget(_), Ok(Collected::Done)) => {}
+            (_, Err(refusal)) => return stop(step, node, why_refused(refusal)),
             _ => return stop(step, node, HeldWhy::Failed),
         }
         self.ask(step)
@@ -562,5 +564,12 @@ impl Coordinate for CollectOp {
                 _ => Progress::Until(step.now.after_ms(RESEND_MS)),
             },
         }
+    }
+}
+
+const fn why_refused(refusal: Refusal) -> HeldWhy {
+    match refusal {
+        Refusal::Abstains => HeldWhy::Filling,
+        _ => HeldWhy::Failed,
     }
 }

@@ -16,8 +16,8 @@ use super::repair::RepairOp;
 use super::{Coordinate, Progress, RESEND_MS};
 use crate::fingerprint::{Fingerprint, KeyRange};
 use crate::ids::{ChunkId, NodeId, Partition};
-use crate::message::{Compared, Comparison, Digest, Message, OpId, RangeRows, Refusal, SideRow};
-use crate::node::ranges::{in_groups, parse_chunk_key};
+use crate::message::{Compared, Comparison, Digest, Message, OpId, RangeRows, Refusal, SideRange, SideRow};
+use crate::node::ranges::{after_key, in_groups, parse_chunk_key};
 use crate::node::standing::{LACKED_MAX, Lacked};
 use crate::node::state::{About, Step};
 use crate::place::Place;
@@ -74,6 +74,10 @@ pub(crate) struct CompareOp {
     tasks: VecDeque<Task>,
     /// The chunk being pushed.
     pushing: Option<PushChunk>,
+    /// Upload and part rows to be fetched, while this node's disk is being filled up (rule S2).
+    wanted: Vec<SideRange>,
+    /// How many of them are being fetched: the last ones.
+    fetching: usize,
     attempts: u32,
     /// When it began.
     begun_us: u64,
@@ -97,6 +101,8 @@ impl CompareOp {
             is_asking: false,
             tasks: VecDeque::new(),
             pushing: None,
+            wanted: Vec::new(),
+            fetching: 0,
             attempts: 0,
             begun_us: step.now.mono_us,
             lacked: Some(BTreeSet::new()),
@@ -308,7 +314,13 @@ impl CompareOp {
 
     /// What this node lacks keeps it from speaking for its disk, while that is being filled up (rule S2). Chunks do not: who reads
     /// one asks all who may have it.
-    fn note_lacked(&mut self, step: &Step<'_>, what: Compared, own: &BTreeMap<Vec<u8>, Digest>, theirs: &BTreeMap<Vec<u8>, Digest>) {
+    fn note_lacked(
+        &mut self,
+        step: &Step<'_>,
+        what: Compared,
+        own: &BTreeMap<Vec<u8>, Digest>,
+        theirs: &BTreeMap<Vec<u8>, Digest>,
+    ) {
         if !step.state.standing.is_filling() || what == Compared::Chunks {
             return;
         }
@@ -319,6 +331,45 @@ impl CompareOp {
                 self.lacked = None;
             }
         }
+        if let Compared::Rows(space) = what
+            && space != Space::Rows
+        {
+            let differ = theirs.iter().filter(|(key, digest)| own.get(*key) != Some(*digest));
+            self.wanted.extend(differ.map(|(key, _)| SideRange {
+                space,
+                from: key.clone(),
+                to: after_key(key),
+            }));
+        }
+    }
+
+    /// Fetches some of the rows that are wanted.
+    fn fetch(&mut self, step: &mut Step<'_>) -> Progress {
+        self.fetching = self.wanted.len().min(SIDE_AT_ONCE);
+        self.id = step.state.new_op();
+        self.attempts = 0;
+        self.send_wanted(step)
+    }
+
+    fn send_wanted(&self, step: &mut Step<'_>) -> Progress {
+        let ranges = self.wanted[self.wanted.len() - self.fetching..].to_vec();
+        let message = Message::ReadSide {
+            op: self.id,
+            ranges,
+            count_max: 1,
+        };
+        step.send(self.peer, message, About::default());
+        Progress::Until(step.now.after_ms(RESEND_MS))
+    }
+
+    /// Writes rows that were fetched. What cannot be had, or written, differs again at the next comparison.
+    fn take_fetched(&mut self, step: &mut Step<'_>, result: Result<Vec<(Vec<SideRow>, bool)>, Refusal>) -> Progress {
+        self.wanted.truncate(self.wanted.len() - self.fetching);
+        self.fetching = 0;
+        let rows = result.into_iter().flatten().flat_map(|(rows, _)| rows);
+        let rows: Vec<SideRow> = rows.collect();
+        let _ = step.serve_write_side(&rows, false);
+        self.work(step)
     }
 
     /// Does the next task, or looks at the next range when none is left.
@@ -347,6 +398,9 @@ impl CompareOp {
                     }
                 }
             }
+        }
+        if !self.wanted.is_empty() {
+            return self.fetch(step);
         }
         self.next(step)
     }
@@ -425,6 +479,9 @@ impl Coordinate for CompareOp {
             Message::CompareReply { result, .. } if from == self.peer && self.is_asking => {
                 self.take_answer(step, result)
             }
+            Message::ReadSideReply { result, .. } if from == self.peer && self.fetching > 0 => {
+                self.take_fetched(step, result)
+            }
             Message::WriteChunkReply { result, .. } if from == self.peer && self.pushing.is_some() => {
                 self.pushing = None;
                 if result == Err(Refusal::DiskFull) {
@@ -453,6 +510,13 @@ impl Coordinate for CompareOp {
                 self.over(step)
             } else {
                 self.send_chunk(step)
+            };
+        }
+        if self.fetching > 0 {
+            return if gives_up {
+                self.over(step)
+            } else {
+                self.send_wanted(step)
             };
         }
         match self.what() {

@@ -95,7 +95,11 @@ impl GetOp {
             }
             return;
         }
-        if step.state.refuse_if_abstaining(self.place.partition, self.place.bucket).is_err() {
+        if step
+            .state
+            .refuse_if_abstaining(self.place.partition, self.place.bucket)
+            .is_err()
+        {
             return self.tally.set(me, Vote::Down);
         }
         let read = step.read_copy_and_digest(&self.place).and_then(|own| match own {

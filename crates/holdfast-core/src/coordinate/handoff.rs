@@ -18,6 +18,7 @@ use crate::node::hints::Role;
 use crate::node::ranges::parse_chunk_key;
 use crate::node::state::{About, Step};
 use crate::place::Place;
+use crate::planted::Planted;
 use crate::request::WantedBodies;
 use crate::storage::{ReadError, Space, Visit};
 use crate::wire::hint::decode_owed;
@@ -321,6 +322,9 @@ impl Coordinate for DeliverOp {
 
     fn timer(&mut self, step: &mut Step<'_>) -> Progress {
         if step.now.mono_us >= self.gives_up_us {
+            if step.state.is_planted(Planted::HintGivenUp) {
+                let _ = step.strike_off(&self.place, self.home, self.sent);
+            }
             return self.over(step);
         }
         self.send(step)

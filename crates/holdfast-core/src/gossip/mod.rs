@@ -152,7 +152,11 @@ impl Gossip {
         storage: &dyn Storage,
     ) -> Result<Self, ReadError> {
         let Announcement {
-            actor, boot, run, bound, ..
+            actor,
+            boot,
+            run,
+            bound,
+            ..
         } = *announcement;
         let me = config.node;
         let generation = Generation::of_boot(boot);

@@ -244,7 +244,11 @@ mod tests {
         let mut heard = Heard::default();
         assert_eq!(heard.announced(NODE, &start(1, 1, 0)), (Known::Nothing, true));
         heard.told(NODE, &facts(1, 50));
-        assert_eq!(heard.announced(NODE, &start(1, 1, 0)), (Known::Nothing, false), "said twice");
+        assert_eq!(
+            heard.announced(NODE, &start(1, 1, 0)),
+            (Known::Nothing, false),
+            "said twice"
+        );
         assert_eq!(heard.announced(NODE, &start(2, 2, 50)), (Known::Nothing, true));
         heard.told(NODE, &facts(2, 90));
         assert_eq!(heard.announced(NODE, &start(2, 2, 50)), (Known::Nothing, false));
@@ -258,7 +262,11 @@ mod tests {
         for run in [3, 3] {
             assert_eq!(heard.announced(NODE, &start(run, 5, 10)), (Known::Later, false));
         }
-        assert_eq!(heard.announced(NODE, &start(4, 6, 10)), (Known::Nothing, true), "the disk itself");
+        assert_eq!(
+            heard.announced(NODE, &start(4, 6, 10)),
+            (Known::Nothing, true),
+            "the disk itself"
+        );
     }
 
     #[test]
@@ -267,7 +275,11 @@ mod tests {
         heard.announced(NODE, &start(1, 4, 10));
         heard.told(NODE, &facts(1, 80));
         assert_eq!(heard.announced(NODE, &start(2, 5, 60)), (Known::Later, false));
-        assert_eq!(heard.announced(NODE, &start(3, 5, 80)), (Known::Nothing, true), "the disk itself");
+        assert_eq!(
+            heard.announced(NODE, &start(3, 5, 80)),
+            (Known::Nothing, true),
+            "the disk itself"
+        );
     }
 
     #[test]
@@ -275,9 +287,17 @@ mod tests {
         let mut heard = Heard::default();
         heard.announced(NODE, &start(1, 4, 10));
         heard.told(NODE, &facts(2, 70));
-        assert_eq!(heard.announced(NODE, &start(2, 5, 40)), (Known::Nothing, false), "itself");
+        assert_eq!(
+            heard.announced(NODE, &start(2, 5, 40)),
+            (Known::Nothing, false),
+            "itself"
+        );
         heard.told(NODE, &facts(1, 90));
-        assert_eq!(heard.announced(NODE, &start(2, 5, 40)), (Known::Nothing, false), "news of an earlier run are late");
+        assert_eq!(
+            heard.announced(NODE, &start(2, 5, 40)),
+            (Known::Nothing, false),
+            "news of an earlier run are late"
+        );
         assert_eq!(heard.announced(NODE, &start(3, 6, 60)), (Known::Later, false));
     }
 
@@ -291,10 +311,24 @@ mod tests {
             ..start(run, boot, 0)
         };
         assert_eq!(heard.announced(NODE, &new(2, 2)), (Known::OtherData, true));
-        assert_eq!(heard.announced(NODE, &start(3, 9, 99)), (Known::Later, false), "an old copy of the old data");
-        let first = Announcement { born_ms: 5, ..new(4, 1) };
-        let first = Announcement { actor: ActorId(11), ..first };
-        assert_eq!(heard.announced(NODE, &first), (Known::OtherData, true), "however its clock stands");
+        assert_eq!(
+            heard.announced(NODE, &start(3, 9, 99)),
+            (Known::Later, false),
+            "an old copy of the old data"
+        );
+        let first = Announcement {
+            born_ms: 5,
+            ..new(4, 1)
+        };
+        let first = Announcement {
+            actor: ActorId(11),
+            ..first
+        };
+        assert_eq!(
+            heard.announced(NODE, &first),
+            (Known::OtherData, true),
+            "however its clock stands"
+        );
     }
 
     #[test]

@@ -184,7 +184,11 @@ mod tests {
         let mut first = identity.encode(true)[..42].to_vec();
         first[0] = 1;
         let (disk, born_ms) = (DiskState::Whole, 0);
-        let of_version_1 = Identity { disk, born_ms, ..identity };
+        let of_version_1 = Identity {
+            disk,
+            born_ms,
+            ..identity
+        };
         assert_eq!(Identity::decode(&first), Some((of_version_1, true)));
     }
 }

@@ -12,6 +12,7 @@ use crate::event::ClusterEvent;
 use crate::ids::{BucketId, Dot, Partition, SYSTEM_BUCKET, Tick};
 use crate::message::{Copy, Digest, Refusal};
 use crate::place::{Place, after_prefix};
+use crate::planted::Planted;
 use crate::record::{Record, Version};
 use crate::request::{Count, WantedBodies};
 use crate::storage::{Batch, ReadError, Space, Visit, WriteSeq};
@@ -97,6 +98,12 @@ impl Step<'_> {
         let before = self.read_copy(place)?;
         let mut after = before.clone().unwrap_or_default();
         let changed = after.record.merge(&theirs.record) || before.is_none();
+        if self.state.is_planted(Planted::SiblingDropped)
+            && let Some(newest) = after.record.newest().cloned()
+        {
+            let context = after.record.context().clone();
+            after.record.put(&context, newest);
+        }
         let before = before.map(|copy| copy.record);
         let seq = if changed {
             self.write_copy(place, before.as_ref(), &after, &theirs.bodies, extra)?

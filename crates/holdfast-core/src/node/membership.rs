@@ -185,7 +185,10 @@ impl Step<'_> {
     fn compare_every_us(&self) -> u64 {
         let every_us = self.state.config.compare_every_ms.saturating_mul(1_000);
         match self.state.standing.fills_from_us() {
-            Some(from_us) => every_us.min(FILL_EVERY_MS * 1_000).max(from_us.saturating_sub(self.now.mono_us)).min(every_us),
+            Some(from_us) => every_us
+                .min(FILL_EVERY_MS * 1_000)
+                .max(from_us.saturating_sub(self.now.mono_us))
+                .min(every_us),
             None => every_us,
         }
     }

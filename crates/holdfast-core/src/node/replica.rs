@@ -37,7 +37,10 @@ impl Step<'_> {
                 known,
                 bodies,
             } => {
-                let result = self.serve_read(&place, known, bodies);
+                let mut result = self.serve_read(&place, known, bodies);
+                if result == Err(Refusal::Damaged) && self.state.is_planted(Planted::DamagedIsAbsent) {
+                    result = Ok(ReadResult::Absent);
+                }
                 self.reply(from, Message::ReadReply { op, result });
             }
             Message::WriteChunk {

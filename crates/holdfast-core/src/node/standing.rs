@@ -193,7 +193,9 @@ impl Step<'_> {
             self.set_disk_state(DiskState::Whole);
         }
         self.tell_soundness();
-        let up = members.into_iter().filter(|node| *node != self.state.me() && self.state.is_up(*node));
+        let up = members
+            .into_iter()
+            .filter(|node| *node != self.state.me() && self.state.is_up(*node));
         for node in up.collect::<Vec<_>>() {
             self.catch_up_with(node);
         }
@@ -263,7 +265,10 @@ impl Step<'_> {
             let compared = homes.iter().filter(|home| filling.done.contains(home)).count();
             !homes.contains(&state.me()) || compared >= (others / 2 + 1).min(others)
         };
-        if partitions.into_iter().all(|partition| counts.iter().all(|n| is_full(partition, *n))) {
+        if partitions
+            .into_iter()
+            .all(|partition| counts.iter().all(|n| is_full(partition, *n)))
+        {
             self.state.standing.filling = None;
             self.set_disk_state(DiskState::Whole);
             self.tell_soundness();

@@ -5,8 +5,8 @@ use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld};
 use holdfast_core::fingerprint::Fingerprint;
 use holdfast_core::ids::{BucketId, PartId, RequestId};
 use holdfast_core::message::{
-    Announcement, Known, Compared, Comparison, Copy, Envelope, Message, RangeRows, ReadResult, Refusal, ShardCursor, ShardRows, SideRange,
-    SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
+    Announcement, Compared, Comparison, Copy, Envelope, Known, Message, RangeRows, ReadResult, Refusal, ShardCursor,
+    ShardRows, SideRange, SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
 };
 use holdfast_core::request::{
     Answer, ClientRequest, Get, Got, List, Page, PageEntry, Put, PutOutcome, PutValue, ReadChunk, ReadFault, Request,
@@ -251,7 +251,10 @@ fn collect_message() -> BoxedStrategy<Message> {
         (op(), op()).prop_map(|(op, forward)| Message::Claim { op, forward }),
         op().prop_map(|op| Message::ClaimReply { op }),
         (op(), announcement()).prop_map(|(op, said)| Message::Announce { op, said }),
-        (op(), prop_oneof![Just(Known::Nothing), Just(Known::OtherData), Just(Known::Later)])
+        (
+            op(),
+            prop_oneof![Just(Known::Nothing), Just(Known::OtherData), Just(Known::Later)]
+        )
             .prop_map(|(op, known)| Message::Announced { op, known }),
         (op(), refusable(collected.boxed())).prop_map(|(op, result)| Message::CollectReply { op, result }),
     ]

@@ -10,8 +10,8 @@ use holdfast_core::ids::{
     ActorId, BucketId, ChunkId, ClusterId, Dot, NodeId, ObjectKey, PartId, Partition, RequestId, Tick, UploadId,
 };
 use holdfast_core::message::{
-    Announcement, Known, Compared, Comparison, Copy, Digest, Envelope, Header, Message, OpId, RangeRows, ReadResult, Refusal, ShardCursor,
-    ShardRows, SideRange, SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
+    Announcement, Compared, Comparison, Copy, Digest, Envelope, Header, Known, Message, OpId, RangeRows, ReadResult,
+    Refusal, ShardCursor, ShardRows, SideRange, SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
 };
 use holdfast_core::place::Place;
 use holdfast_core::record::{Record, Version};

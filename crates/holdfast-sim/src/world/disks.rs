@@ -52,9 +52,9 @@ impl World {
         of.disk = Disk::default();
         of.disk.store = store;
         of.is_disk_lost = true;
-        watch
-            .trace
-            .line(self.now_us, || format!("n{member} has another disk (a copy: {})", copies.is_some()));
+        watch.trace.line(self.now_us, || {
+            format!("n{member} has another disk (a copy: {})", copies.is_some())
+        });
     }
 
     /// The node found its data to be an old copy: it goes on with an empty disk.

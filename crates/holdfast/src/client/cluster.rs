@@ -188,6 +188,11 @@ async fn status(rest: &RestArgs, json: bool) -> Result<(), Failure> {
             " The clock of {node} is {seconds} s {side}: set it, for instance with NTP."
         ));
     }
+    for node in filling(members) {
+        sentence.push_str(&format!(
+            " {node} lost its disk, or had an old copy of it: it is being filled from the others, and answers no reads itself."
+        ));
+    }
     let forgetting = answer.get("forgetting").cloned().unwrap_or_default();
     if let Some(holder) = forgetting.get("held_by").and_then(|node| text(node, "name")) {
         let bytes = show_bytes(number(&forgetting, "bytes"));
@@ -226,6 +231,18 @@ fn wrong_clocks<'a>(answer: &'a Value, members: &'a [Value]) -> Vec<(&'a str, i6
         .filter_map(|member| Some((text(member, "name").unwrap_or("?"), ahead_ms(member)?)))
         .filter(|(_, ahead_ms)| ahead_ms.unsigned_abs() > CLOCK_OFF_MS)
         .collect()
+}
+
+/// Who takes back from the others what its disk should hold.
+fn filling(members: &[Value]) -> impl Iterator<Item = &str> {
+    let is_filling = |member: &&Value| {
+        let facts = member.get("facts");
+        is_up(member) && facts.and_then(|facts| text(facts, "soundness")) == Some("filling")
+    };
+    members
+        .iter()
+        .filter(is_filling)
+        .map(|member| text(member, "name").unwrap_or("?"))
 }
 
 fn is_up(member: &Value) -> bool {

@@ -12,7 +12,12 @@ use crate::failure::{Failure, local};
 pub fn start() -> Failure {
     let program = match std::env::current_exe() {
         Ok(program) => program,
-        Err(error) => return local("this program cannot be found to be started again; start this node", &error),
+        Err(error) => {
+            return local(
+                "this program cannot be found to be started again; start this node",
+                &error,
+            );
+        }
     };
     let error = Command::new(program).args(std::env::args_os().skip(1)).exec();
     local("this program could not be started again; start this node", &error)

@@ -104,8 +104,7 @@ impl DataDir {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let name = format!("{OLD_COPY}{}", now.unwrap_or_default().as_secs());
         let aside = self.path.join(name);
-        let moved =
-            std::fs::rename(self.path.join("store"), &aside).and_then(|()| File::open(&self.path)?.sync_all());
+        let moved = std::fs::rename(self.path.join("store"), &aside).and_then(|()| File::open(&self.path)?.sync_all());
         moved.map_err(|error| {
             local(
                 format!(
