@@ -8,8 +8,8 @@ use crate::wire::record::RowLocal;
 
 impl Step<'_> {
     /// A tick for a write of a key whose copy is `local`, and the life it belongs to: the copy's own if it is younger
-    /// than the last unclean start, else a new one that begins with this very tick (rule D2). While nobody has vouched for
-    /// this disk, a life of an earlier run may have gone on elsewhere (rule S1).
+    /// than the last unclean start, else a new one that begins with this very tick (rule D2). While not all
+    /// members have vouched for this disk, a life of an earlier run may have gone on elsewhere (rule S1).
     pub(crate) fn issue(&mut self, local: &RowLocal, seen: Tick) -> Result<(RowLocal, Tick), BoundNotDurable> {
         let wall_ms = self.now.wall_ms;
         if self.state.is_planted(Planted::LivesLeftOut) {
@@ -22,7 +22,8 @@ impl Step<'_> {
                 tick,
             ));
         }
-        let is_old_copy = !self.state.standing.is_vouched_for() && local.life_boot < self.state.identity.boot;
+        let may_be_old = !self.state.standing.has_heard_all(self.state.layout().members().len());
+        let is_old_copy = may_be_old && local.life_boot < self.state.identity.boot;
         let forgot = (local.life_boot < self.state.identity.unclean_boot
             && !self.state.is_planted(Planted::AnswerBeforeOwnSync))
             || is_old_copy;

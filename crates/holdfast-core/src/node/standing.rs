@@ -75,6 +75,11 @@ impl Standing {
         self.is_vouched_for
     }
 
+    /// Whether every other one of so many members has vouched for this node.
+    pub(crate) fn has_heard_all(&self, members: usize) -> bool {
+        self.answered.len() + 1 >= members
+    }
+
     pub(crate) const fn is_filling(&self) -> bool {
         self.filling.is_some()
     }

@@ -3,7 +3,7 @@
 use holdfast_core::content::Manifest;
 use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld};
 use holdfast_core::fingerprint::Fingerprint;
-use holdfast_core::ids::{BucketId, PartId, RequestId};
+use holdfast_core::ids::{ActorId, BucketId, PartId, RequestId, Tick};
 use holdfast_core::message::{
     Announcement, Compared, Comparison, Copy, Envelope, Known, Message, RangeRows, ReadResult, Refusal, ShardCursor,
     ShardRows, SideRange, SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
