@@ -68,8 +68,8 @@ pub enum Collected {
 /// A member's hints of some partitions, at one instant of one of its runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HintsHeld {
-    /// The number of its start: what it counts begins anew with each.
-    pub boot: u64,
+    /// Which of its runs this is: what it counts begins anew with each.
+    pub run: u64,
     /// Its wall clock, in Unix milliseconds.
     pub wall_ms: u64,
     /// For each partition asked: whether it holds a hint, and how many hints of it began in this run.

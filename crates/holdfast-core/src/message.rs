@@ -254,6 +254,8 @@ pub enum Message {
         op: OpId,
         /// What is known.
         known: Known,
+        /// The run of whoever says so.
+        run: u64,
     },
     /// A collector of dead bodies asks (rule D10).
     Collect {

@@ -1,5 +1,5 @@
-//! Telling a member that this node has started, until it has answered (rule S1): begun whenever messages can be sent to one
-//! that has not.
+//! Telling a member that this node has started, until it has answered (rule S1): begun whenever messages can be sent to it
+//! again, as long as this node runs.
 
 use alloc::boxed::Box;
 
@@ -15,7 +15,7 @@ pub(crate) struct AnnounceOp {
 }
 
 impl AnnounceOp {
-    /// Begins, unless the member has answered in this run, or is being asked.
+    /// Begins, unless the member is being asked. Each connection anew: the member may have forgotten what it heard.
     pub(crate) fn spawn(step: &mut Step<'_>, to: NodeId) {
         if step.state.standing.wants_to_announce(to) {
             step.state.standing.announcing.insert(to);
@@ -47,8 +47,8 @@ impl Coordinate for AnnounceOp {
 
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
         match message {
-            Message::Announced { known, .. } if from == self.to => {
-                step.vouched_by(from, known);
+            Message::Announced { known, run, .. } if from == self.to => {
+                step.vouched_by(from, known, run);
                 self.over(step)
             }
             _ => Progress::Until(step.now.after_ms(RESEND_MS)),

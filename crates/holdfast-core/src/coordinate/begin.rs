@@ -134,7 +134,12 @@ impl Step<'_> {
                 return Some(request);
             }
             if matches!(origin, Origin::Forwarded { .. }) {
-                origin.answer(self, unchanged(WriteFault::ClockRefused));
+                let fault = if self.state.abstains() {
+                    nobody_home(self, self.state.layout().homes(place.partition, settings.n).collect())
+                } else {
+                    WriteFault::ClockRefused
+                };
+                origin.answer(self, unchanged(fault));
                 return None;
             }
         }

@@ -286,7 +286,7 @@ impl CollectOp {
             return Err(HeldWhy::ClockOff);
         }
         let before = self.before.get(&node);
-        if self.stage == Stage::HintsAfter && before.is_none_or(|before| before.boot != held.boot) {
+        if self.stage == Stage::HintsAfter && before.is_none_or(|before| before.run != held.run) {
             return Err(HeldWhy::Restarted);
         }
         let begun = |partition: Partition| {

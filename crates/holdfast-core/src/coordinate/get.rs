@@ -90,7 +90,7 @@ impl GetOp {
     fn read_own(&mut self, step: &mut Step<'_>) {
         let me = step.state.me();
         if self.tally.get(me).is_none() {
-            if step.state.hints.are_of(self.place.partition) && step.state.standing.is_vouched_for() {
+            if step.state.hints.are_of(self.place.partition) {
                 self.read_own_hint(step);
             }
             return;
@@ -123,6 +123,9 @@ impl GetOp {
     /// This node is no home: its hint answers, and counts if it stands in for a home that is away.
     fn read_own_hint(&mut self, step: &mut Step<'_>) {
         let me = step.state.me();
+        if !step.state.standing.is_vouched_for() {
+            return self.tally.set(me, Vote::Down);
+        }
         let read = step.read_hint(&self.place).and_then(|hint| match hint {
             None => Ok(None),
             Some(hint) => {

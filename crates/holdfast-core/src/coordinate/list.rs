@@ -13,7 +13,7 @@ use super::page::{CopyWalk, PageMaker, ShardFeed, first_key, merge_walks};
 use super::repair::RepairOp;
 use super::{Coordinate, Origin, Progress, RESEND_MS, read_fault, timed_out_read};
 use crate::ids::{NodeId, Partition};
-use crate::message::{Digest, Message, OpId, ShardCursor, ShardRows, Walk, WalkEnd};
+use crate::message::{Digest, Message, OpId, Refusal, ShardCursor, ShardRows, Walk, WalkEnd};
 use crate::node::state::{About, Step};
 use crate::node::walk::rows_digest;
 use crate::place::{Place, partition_of, shard_position};
@@ -52,6 +52,8 @@ pub(crate) struct ListOp {
     asked: BTreeMap<NodeId, Vec<usize>>,
     /// Nodes that proved slow or damaged; asked last.
     avoid: Vec<NodeId>,
+    /// Homes that cannot speak for a shard's partition (rule S2): as good as away.
+    abstaining: Vec<(Partition, NodeId)>,
     /// Such nodes of whom only hints were wanted; asked no more.
     unheard: Vec<NodeId>,
     repairs: usize,
@@ -81,6 +83,7 @@ impl ListOp {
             round: Vec::new(),
             asked: BTreeMap::new(),
             avoid: Vec::new(),
+            abstaining: Vec::new(),
             unheard: Vec::new(),
             repairs: 0,
             deadline_us: step.now.after_ms(u64::from(deadline_ms)),
@@ -137,7 +140,7 @@ impl ListOp {
                     });
                     round.heard += 1;
                 }
-                Err(_) => return Some(self.avoid_and_retry(step, me, &[at])),
+                Err(refusal) => return Some(self.refused(step, me, &[at], refusal)),
             }
         }
         self.send_questions(step);
@@ -163,7 +166,7 @@ impl ListOp {
             for at in own {
                 match step.walk(&walk, &self.cursor(at)) {
                     Ok(rows) => self.add(step, at, me, rows),
-                    Err(_) => return Some(self.avoid_and_retry(step, me, &[at])),
+                    Err(refusal) => return Some(self.refused(step, me, &[at], refusal)),
                 }
             }
         }
@@ -207,11 +210,11 @@ impl ListOp {
         let me = step.state.me();
         let (mut copies, down): (Vec<NodeId>, Vec<NodeId>) = layout
             .homes(self.partitions[shard], settings.n)
-            .partition(|home| step.state.is_up(*home));
+            .partition(|home| self.is_there(step, shard, *home));
         if settings.sloppy && copies.len() < needed {
             let members = layout.preference_list(self.partitions[shard]);
             let beyond = members.skip(layout.homes_count(settings.n));
-            let up = beyond.filter(|node| step.state.is_up(*node));
+            let up = beyond.filter(|node| self.is_there(step, shard, *node));
             copies.extend(up.take(needed - copies.len()));
             self.page.by_stand_ins = true;
         }
@@ -223,6 +226,11 @@ impl ListOp {
         copies.truncate(needed);
         self.add_holders(step, shard, &mut copies);
         Ok(copies)
+    }
+
+    /// Whether a node can be asked about a shard.
+    fn is_there(&self, step: &Step<'_>, shard: usize, node: NodeId) -> bool {
+        step.state.is_up(node) && !self.abstaining.contains(&(self.partitions[shard], node))
     }
 
     /// Copies of each shard that count.
@@ -241,7 +249,7 @@ impl ListOp {
             holders.push(me);
         }
         for node in holders {
-            if step.state.is_up(node) && !self.unheard.contains(&node) && !copies.contains(&node) {
+            if self.is_there(step, shard, node) && !self.unheard.contains(&node) && !copies.contains(&node) {
                 copies.push(node);
             }
         }
@@ -314,6 +322,16 @@ impl ListOp {
         rounds.iter().any(counts)
     }
 
+    /// A node refused to answer about some of the round's shards.
+    fn refused(&mut self, step: &mut Step<'_>, node: NodeId, rounds: &[usize], refusal: Refusal) -> Progress {
+        if refusal != Refusal::Abstains {
+            return self.avoid_and_retry(step, node, rounds);
+        }
+        let partitions = rounds.iter().map(|at| self.partitions[self.round[*at].shard]);
+        self.abstaining.extend(partitions.map(|partition| (partition, node)));
+        self.advance(step)
+    }
+
     /// A node that was asked about some of the round's shards proved slow or damaged: others are asked.
     fn avoid_and_retry(&mut self, step: &mut Step<'_>, node: NodeId, rounds: &[usize]) -> Progress {
         if !self.counts(step, node, rounds) {
@@ -360,6 +378,7 @@ impl Coordinate for ListOp {
                 }
             }
             Ok(_) => return self.avoid_and_retry(step, from, &rounds),
+            Err(Refusal::Abstains) => return self.refused(step, from, &rounds, Refusal::Abstains),
             Err(refusal) => {
                 let homes = step.state.layout().homes_count(self.list.settings.n);
                 let counts = self.counts(step, from, &rounds);

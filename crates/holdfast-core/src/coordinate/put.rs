@@ -148,6 +148,9 @@ impl PutOp {
         if tally.verdict() == Verdict::Unreachable {
             return Err(incoming.refuse(step, unavailable_write(&tally)));
         }
+        if step.state.standing.is_condemned() {
+            return Err(NotBegun::Damaged);
+        }
         if origin.has_lapsed(step.now.mono_us) {
             // Whoever handed it over has gone on to another home, or is about to.
             return Err(NotBegun::Answered);
@@ -208,6 +211,12 @@ impl PutOp {
             .as_ref()
             .and_then(|copy| copy.record.find_request(self.request))
             .cloned();
+        let is_known = earlier.is_some() || step.state.replaced.find(self.request).is_some();
+        if is_known && !step.state.standing.is_vouched_for() {
+            // Others know what became of it, and are asked when the client tries again.
+            self.fail(step, WriteFault::TimedOut { needed: 1, synced: 0 });
+            return Err(NotBegun::Answered);
+        }
         if !step.state.is_planted(Planted::RequestIdIgnored) {
             if let Some(earlier) = earlier {
                 return self.carry_on(step, before.unwrap_or_default(), &earlier, context);
@@ -311,9 +320,13 @@ impl PutOp {
         self.own_context = own;
         self.own_context.add(self.dot);
         self.clocks = alloc::vec![(step.state.me(), after.record.context().clone())];
-        self.copy = Copy {
-            record: after.record,
-            bodies,
+        self.copy = if step.state.standing.is_vouched_for() {
+            Copy {
+                record: after.record,
+                bodies,
+            }
+        } else {
+            self.alone(after.record, bodies)
         };
         if step.state.is_planted(Planted::AnswerBeforeOwnSync) {
             step.own_synced.push(self.id);
@@ -321,6 +334,17 @@ impl PutOp {
             step.wait(seq, Waiter::Own(self.id));
         }
         Ok(())
+    }
+
+    /// This write without what else the own copy holds: others may have forgotten that, should this disk be an old copy (rule
+    /// S1).
+    fn alone(&self, record: Record, bodies: Vec<(Dot, Bytes)>) -> Copy {
+        let mut alone = Record::new();
+        if let Some(version) = record.find(self.dot) {
+            alone.put(&self.own_context, version.clone());
+        }
+        let bodies = bodies.into_iter().filter(|(dot, _)| *dot == self.dot).collect();
+        Copy { record: alone, bodies }
     }
 
     fn send_to(&self, step: &mut Step<'_>, home: NodeId) {
@@ -544,6 +568,7 @@ impl Coordinate for PutOp {
         if !self.answered && self.tally.verdict() == Verdict::Pending {
             // Slow is not dead, but nobody waits for it either (rule Q2).
             self.ask_stand_ins(step, Vote::Asked);
+            self.ask_abstaining(step);
         }
         self.ask_all(step);
         self.say_still_at_it(step);

@@ -198,8 +198,11 @@ impl Coordinate for RepairOp {
                         self.answered += 1;
                         self.add(from, Record::new(), Vec::new());
                     }
-                    // It takes what it is sent, and has not to be asked what it has.
-                    Err(Refusal::Abstains) => self.add(from, Record::new(), Vec::new()),
+                    // It takes what it is sent. What it has, and this node should have, it gives by comparisons.
+                    Err(Refusal::Abstains) => {
+                        self.answered += 1;
+                        self.add(from, Record::new(), Vec::new());
+                    }
                     Err(_) => {}
                 }
                 self.judge(step)

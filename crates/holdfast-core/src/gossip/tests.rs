@@ -115,6 +115,7 @@ impl Cluster {
             fresh_actor: ActorId(1),
             started_ms: 0,
             is_disk_lost: false,
+            gives_up_lost_data: false,
             kernel: [0; 16],
             message_life_ms: MESSAGE_LIFE_MS,
             dead_wait_ms: DEAD_WAIT_MS,

@@ -493,7 +493,7 @@ impl Step<'_> {
             )
         });
         HintsHeld {
-            boot: self.state.identity.boot,
+            run: self.state.standing.announcement.run,
             wall_ms: self.now.wall_ms,
             partitions: held.collect(),
         }

@@ -40,7 +40,7 @@ pub struct Announcement {
 pub enum Known {
     /// Nothing later.
     Nothing,
-    /// This node had other data before: those are lost, or put aside.
+    /// This node had other data before: those are lost, or put aside. Said of these data for ever.
     OtherData,
     /// Later starts, or later writes, of the same data: what the node has is an old copy.
     Later,
@@ -59,6 +59,8 @@ struct Past {
     /// The highest of earlier runs.
     boot_before: u64,
     bound_before: Tick,
+    /// The member had other data before.
+    is_replacement: bool,
 }
 
 /// What was heard of all other members.
@@ -94,6 +96,7 @@ impl Heard {
             bound: said.bound,
             boot_before: 0,
             bound_before: Tick(0),
+            is_replacement: false,
         };
         let Some(past) = self.members.get_mut(&node) else {
             self.members.insert(node, fresh);
@@ -103,7 +106,10 @@ impl Heard {
             // New data say so in their first run; later on, whichever were born later are the newer ones.
             let is_newer = said.boot == 1 || said.born_ms >= past.born_ms;
             if is_newer {
-                *past = fresh;
+                *past = Past {
+                    is_replacement: true,
+                    ..fresh
+                };
             }
             let known = if is_newer { Known::OtherData } else { Known::Later };
             return (known, is_newer);
@@ -114,13 +120,15 @@ impl Heard {
         let next = Past {
             boot_before: past.boot_before.max(past.boot),
             bound_before: past.bound_before.max(past.bound),
+            is_replacement: past.is_replacement,
             ..fresh
         };
         let known = next.judge(said);
-        if known == Known::Nothing {
+        let is_news = known != Known::Later;
+        if is_news {
             *past = next;
         }
-        (known, known == Known::Nothing)
+        (known, is_news)
     }
 
     /// A member tells in gossip how high its bound is. Whether that should be written.
@@ -132,14 +140,30 @@ impl Heard {
             tick_bound: bound,
             ..
         } = *facts;
-        let Some(past) = self.members.get_mut(&node).filter(|past| past.actor == actor) else {
-            return false;
+        let Some(past) = self.members.get_mut(&node) else {
+            // This node has forgotten what it heard, or was not told yet.
+            let past = Past {
+                actor,
+                born_ms: 0,
+                run,
+                boot,
+                bound,
+                boot_before: 0,
+                bound_before: Tick(0),
+                is_replacement: false,
+            };
+            self.members.insert(node, past);
+            return true;
         };
+        if past.actor != actor {
+            return false;
+        }
         if past.run != run && boot > past.boot {
             // It has announced itself to others, not to this node yet. What comes of an earlier run comes late.
             past.boot_before = past.boot_before.max(past.boot);
             past.bound_before = past.bound_before.max(past.bound);
-            (past.run, past.boot) = (run, boot);
+            (past.run, past.boot, past.bound) = (run, boot, bound);
+            return true;
         } else if past.run != run || past.bound >= bound {
             return false;
         }
@@ -166,6 +190,7 @@ impl Heard {
             row.u64(past.bound.0);
             row.u64(past.boot_before);
             row.u64(past.bound_before.0);
+            row.flag(past.is_replacement);
         }
         batch.put(Space::Meta, HEARD_KEY.to_vec(), row.into_vec());
     }
@@ -175,6 +200,8 @@ impl Past {
     const fn judge(&self, said: &Announcement) -> Known {
         if self.boot_before >= said.boot || self.bound_before.0 > said.bound.0 {
             Known::Later
+        } else if self.is_replacement {
+            Known::OtherData
         } else {
             Known::Nothing
         }
@@ -188,7 +215,7 @@ fn decode(row: &[u8]) -> Result<BTreeMap<NodeId, Past>, DecodeError> {
         version => return Err(DecodeError::UnknownVersion { what: "heard", version }),
     }
     let mut members = BTreeMap::new();
-    for _ in 0..reader.count(64)? {
+    for _ in 0..reader.count(65)? {
         let node = NodeId(reader.u64()?);
         let past = Past {
             actor: ActorId(reader.u64()?),
@@ -198,6 +225,7 @@ fn decode(row: &[u8]) -> Result<BTreeMap<NodeId, Past>, DecodeError> {
             bound: Tick(reader.u64()?),
             boot_before: reader.u64()?,
             bound_before: Tick(reader.u64()?),
+            is_replacement: reader.flag("replacement")?,
         };
         members.insert(node, past);
     }

@@ -28,6 +28,8 @@ pub(crate) enum DiskState {
     New,
     /// This node had others before, and what these lack is being filled up from other nodes.
     Lost,
+    /// They are an old copy: nothing of them may be used.
+    Old,
 }
 
 /// Facts about this life of the data directory.
@@ -59,7 +61,7 @@ impl Identity {
                 born_ms: config.started_ms,
                 disk: match config.is_disk_lost {
                     // Nobody else has anything.
-                    _ if config.layout.members().len() == 1 => DiskState::Whole,
+                    _ if config.layout.members().len() == 1 || config.gives_up_lost_data => DiskState::Whole,
                     true => DiskState::Lost,
                     false => DiskState::New,
                 },
@@ -79,7 +81,10 @@ impl Identity {
                     boot,
                     unclean_boot,
                     born_ms: last.born_ms,
-                    disk: last.disk,
+                    disk: match last.disk {
+                        DiskState::Lost | DiskState::New if config.gives_up_lost_data => DiskState::Whole,
+                        disk => disk,
+                    },
                     kernel: config.kernel,
                 }
             }
@@ -121,6 +126,7 @@ impl Identity {
                     0 => DiskState::Whole,
                     1 => DiskState::New,
                     2 => DiskState::Lost,
+                    3 => DiskState::Old,
                     _ => return None,
                 };
                 (born_ms, disk)

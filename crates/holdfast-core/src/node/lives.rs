@@ -23,7 +23,9 @@ impl Step<'_> {
             ));
         }
         let may_be_old = !self.state.standing.has_heard_all(self.state.layout().members().len());
-        let is_old_copy = may_be_old && local.life_boot < self.state.identity.boot;
+        // What is sent meanwhile goes without the rest of the copy, which must then share no life with it.
+        let is_old_copy =
+            may_be_old && local.life_boot < self.state.identity.boot || !self.state.standing.is_vouched_for();
         let forgot = (local.life_boot < self.state.identity.unclean_boot
             && !self.state.is_planted(Planted::AnswerBeforeOwnSync))
             || is_old_copy;

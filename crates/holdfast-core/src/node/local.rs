@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::Effect;
+use super::start::read_registry;
 use super::state::Step;
 use crate::content::{BodyForm, Content};
 use crate::event::ClusterEvent;
@@ -40,9 +41,11 @@ impl From<ReadError> for Refusal {
 impl Step<'_> {
     /// This node's copy of a key; `None` when it has none.
     pub(crate) fn read_copy(&self, place: &Place) -> Result<Option<LocalCopy>, ReadError> {
-        match self.storage.get(Space::Rows, &place.row_key())? {
-            None => Ok(None),
-            Some(row) => {
+        match self.storage.get(Space::Rows, &place.row_key()) {
+            Err(ReadError::Corrupt) if self.state.is_planted(Planted::DamagedIsAbsent) => Ok(None),
+            Err(error) => Err(error),
+            Ok(None) => Ok(None),
+            Ok(Some(row)) => {
                 let (local, record) = decode_row(row).map_err(|_| ReadError::Corrupt)?;
                 Ok(Some(LocalCopy { local, record }))
             }
@@ -51,9 +54,11 @@ impl Step<'_> {
 
     /// This node's copy and the digest of its record.
     pub(crate) fn read_copy_and_digest(&self, place: &Place) -> Result<Option<(LocalCopy, Digest)>, ReadError> {
-        match self.storage.get(Space::Rows, &place.row_key())? {
-            None => Ok(None),
-            Some(row) => {
+        match self.storage.get(Space::Rows, &place.row_key()) {
+            Err(ReadError::Corrupt) if self.state.is_planted(Planted::DamagedIsAbsent) => Ok(None),
+            Err(error) => Err(error),
+            Ok(None) => Ok(None),
+            Ok(Some(row)) => {
                 let digest = row_digest(&row).map_err(|_| ReadError::Corrupt)?;
                 let (local, record) = decode_row(row).map_err(|_| ReadError::Corrupt)?;
                 Ok(Some((LocalCopy { local, record }, digest)))
@@ -247,7 +252,13 @@ impl Step<'_> {
                     batch.put(Space::Bodies, place.body_key(*dot), body.clone());
                 }
             }
-            return self.merge_copy(place, copy, batch).map(|_| ());
+            self.merge_copy(place, copy, batch)?;
+            if place.bucket == SYSTEM_BUCKET
+                && let Ok(Some(healed)) = self.read_copy(place)
+            {
+                self.apply_to_registry(place, &healed.record);
+            }
+            return Ok(());
         }
         let (partition, bucket) = (place.partition, place.bucket);
         let counted = self.count(partition, bucket)?;
@@ -300,6 +311,12 @@ impl Step<'_> {
     /// A row of the system bucket changed: the registry in memory follows. What is visible now may have been here before,
     /// beside a newer sibling that left, so its body is read from the disk, where this batch is visible already.
     fn apply_to_registry(&mut self, place: &Place, record: &Record) {
+        if self.state.is_registry_cut
+            && let Ok(read) = read_registry(&self.state.config, self.storage)
+        {
+            self.state.is_registry_cut = read.is_cut;
+            self.state.registry = Arc::new(read.registry);
+        }
         let Some(newest) = record.visible() else { return };
         let body = self.storage.get(Space::Bodies, &place.body_key(newest.dot));
         let mut registry = (*self.state.registry).clone();

@@ -99,7 +99,7 @@ impl Turn<'_> {
         step.state
             .gossip
             .datagram(step.now, from, bytes, step.storage, step.effects);
-        step.note_bound_of(from);
+        step.note_bounds();
         self.heed_gossip();
     }
 
@@ -184,7 +184,9 @@ impl Step<'_> {
     /// Between two comparisons, in microseconds: shorter while this node waits for them to be whole again (rule S2).
     fn compare_every_us(&self) -> u64 {
         let every_us = self.state.config.compare_every_ms.saturating_mul(1_000);
-        match self.state.standing.fills_from_us() {
+        let members = self.state.layout().members().iter().map(|member| member.id);
+        let mut wanted = members.filter(|node| self.state.is_up(*node) && self.state.standing.is_to_fill_from(*node));
+        match self.state.standing.fills_from_us().filter(|_| wanted.next().is_some()) {
             Some(from_us) => every_us
                 .min(FILL_EVERY_MS * 1_000)
                 .max(from_us.saturating_sub(self.now.mono_us))

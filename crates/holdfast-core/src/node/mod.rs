@@ -115,6 +115,8 @@ pub struct Config {
     pub started_ms: u64,
     /// The shell knows that this node had a disk which is not there any more (rule S2).
     pub is_disk_lost: bool,
+    /// An operator says that what a lost disk held and no other node can give is to be done without (rule S2).
+    pub gives_up_lost_data: bool,
     /// Identity of the running kernel (all zero when unknown): a start under the same kernel as the last one, on a store
     /// that hands writes to the kernel before it returns, has lost nothing (rule D2).
     pub kernel: [u8; 16],
@@ -200,6 +202,7 @@ impl Node {
                 turn.gossip_timer();
             }
         }
+        turn.step.judge_standing();
         turn.settle();
     }
 

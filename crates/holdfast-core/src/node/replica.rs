@@ -37,10 +37,7 @@ impl Step<'_> {
                 known,
                 bodies,
             } => {
-                let mut result = self.serve_read(&place, known, bodies);
-                if result == Err(Refusal::Damaged) && self.state.is_planted(Planted::DamagedIsAbsent) {
-                    result = Ok(ReadResult::Absent);
-                }
+                let result = self.serve_read(&place, known, bodies);
                 self.reply(from, Message::ReadReply { op, result });
             }
             Message::WriteChunk {
@@ -150,6 +147,9 @@ impl Step<'_> {
             stands_for,
             ..
         } = write;
+        if self.state.standing.is_condemned() {
+            return Err(Refusal::Abstains);
+        }
         let role = self.role_of(place, stands_for)?;
         self.refuse_future_ticks(place, copy)?;
         if *purpose == WritePurpose::Commit {
@@ -220,6 +220,9 @@ impl Step<'_> {
     ) -> Result<(), Refusal> {
         if self.storage.is_full() {
             return Err(Refusal::DiskFull);
+        }
+        if self.state.standing.is_condemned() {
+            return Err(Refusal::Abstains);
         }
         let owed = if stands_for.is_empty() {
             WriteSeq(0)
@@ -303,6 +306,9 @@ impl Step<'_> {
 
     /// Merges side rows; the batch to wait for.
     pub(crate) fn serve_write_side(&mut self, rows: &[SideRow], check_open: bool) -> Result<WriteSeq, Refusal> {
+        if self.state.standing.is_condemned() {
+            return Err(Refusal::Abstains);
+        }
         if check_open {
             self.refuse_if_closed(rows)?;
         }

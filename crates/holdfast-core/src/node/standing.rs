@@ -6,8 +6,8 @@
 //! states it stores what it is sent and takes part in writes as a stand-in would, but answers no read, counts as no home,
 //! votes on nothing that is to be forgotten, and leaves the coordinating to others while any of them can.
 //!
-//! Filling up ends by comparisons: with so many of the other homes of every key that nothing acknowledged can be missing, and
-//! twice each, the second one finding nothing missing that was missing at the first. The first begins three message lives
+//! Filling up ends by comparisons: with so many of the other homes of every key, sound themselves, that nothing acknowledged can
+//! be missing, and twice each, the second one finding nothing missing that was missing at the first. The first begins three message lives
 //! after this node: a write that still counted on the lost disk is then on the disks that are compared with, or nowhere
 //! (rule G2).
 
@@ -23,11 +23,15 @@ use crate::gossip::Soundness;
 use crate::ids::{BucketId, NodeId, Partition, SYSTEM_BUCKET, Tick};
 use crate::message::{Message, OpId, Refusal};
 use crate::planted::Planted;
+use crate::registry::system_settings;
 use crate::storage::{Batch, WriteSeq};
 
 /// Message lives after which no write can be accepted anywhere that was begun while the lost disk still counted: two by which
 /// a message dies, and one by which clocks may differ (rule G2).
 const LIVES_TO_WAIT: u64 = 3;
+/// So long after its start a node waits for members that cannot be reached yet, or do not answer, in milliseconds: one that is
+/// well is connected to before.
+const PATIENCE_MS: u64 = 5_000;
 /// What a comparison found missing is remembered up to so many rows; a comparison that finds more is repeated.
 pub(crate) const LACKED_MAX: usize = 4_096;
 /// Between two comparisons while this node fills up, in milliseconds.
@@ -41,11 +45,15 @@ pub(crate) type Lacked = (usize, Vec<u8>);
 pub(crate) struct Standing {
     /// What it announces itself as.
     pub(crate) announcement: Announcement,
-    /// Who has answered.
-    answered: BTreeSet<NodeId>,
+    /// Who has answered, and in which of its own runs.
+    answered: BTreeMap<NodeId, u64>,
     /// Who is being asked.
     pub(crate) announcing: BTreeSet<NodeId>,
     is_vouched_for: bool,
+    /// The data proved to be an old copy: nothing of them is used any more.
+    is_condemned: bool,
+    /// Nobody is waited for after this, in monotonic microseconds.
+    patient_until_us: Option<u64>,
     filling: Option<Filling>,
 }
 
@@ -61,14 +69,21 @@ struct Filling {
 }
 
 impl Standing {
-    pub(crate) fn new(announcement: Announcement, is_alone: bool, is_lost: bool) -> Self {
+    pub(crate) fn new(announcement: Announcement, is_alone: bool, disk: DiskState) -> Self {
         Self {
             announcement,
-            answered: BTreeSet::new(),
+            answered: BTreeMap::new(),
             announcing: BTreeSet::new(),
             is_vouched_for: is_alone,
-            filling: (is_lost && !is_alone).then(Filling::default),
+            is_condemned: disk == DiskState::Old,
+            patient_until_us: None,
+            filling: (disk == DiskState::Lost && !is_alone).then(Filling::default),
         }
+    }
+
+    /// Whether the data proved to be an old copy.
+    pub(crate) const fn is_condemned(&self) -> bool {
+        self.is_condemned
     }
 
     pub(crate) const fn is_vouched_for(&self) -> bool {
@@ -86,7 +101,7 @@ impl Standing {
 
     /// Whether this node must be announced to a member.
     pub(crate) fn wants_to_announce(&self, node: NodeId) -> bool {
-        !self.answered.contains(&node) && !self.announcing.contains(&node)
+        !self.announcing.contains(&node)
     }
 
     pub(crate) const fn soundness(&self) -> Soundness {
@@ -119,10 +134,13 @@ impl State {
     }
 
     /// Whether this node must not speak for its copies of a bucket's keys in a partition. What it holds as a stand-in for others
-    /// it has itself been given, unless the disk may be an old one.
+    /// it has itself been given, unless the disk may be an old one. Of a bucket that it does not know it may be a home.
     pub(crate) fn refuse_if_abstaining(&self, partition: Partition, bucket: BucketId) -> Result<(), Refusal> {
-        let is_home = || self.layout().is_home(self.me(), partition, self.n_of(bucket));
-        if self.abstains() && (!self.standing.is_vouched_for || is_home()) {
+        let may_be_home = || {
+            let is_known = bucket == SYSTEM_BUCKET || self.registry.bucket_by_id(bucket).is_some();
+            !is_known || self.layout().is_home(self.me(), partition, self.n_of(bucket))
+        };
+        if self.abstains() && (!self.standing.is_vouched_for || may_be_home()) {
             Err(Refusal::Abstains)
         } else {
             Ok(())
@@ -143,15 +161,28 @@ impl Step<'_> {
         if is_news {
             seq = self.write_heard();
         }
-        self.reply_when_synced(seq, from, Message::Announced { op, known });
+        let run = self.state.standing.announcement.run;
+        let answer = Message::Announced { op, known, run };
+        if known == Known::Later {
+            // It changes nothing here, and must be said even if this disk hangs.
+            self.reply(from, answer);
+        } else {
+            self.reply_when_synced(seq, from, answer);
+        }
     }
 
-    /// Notes how high a member's bound is, by what it told in gossip.
-    pub(crate) fn note_bound_of(&mut self, node: NodeId) {
-        let Some(facts) = self.state.gossip.facts_of(node) else {
-            return;
-        };
-        if self.state.heard.told(node, facts) {
+    /// Notes how high the bounds of other members are, by what is known of them from gossip.
+    pub(crate) fn note_bounds(&mut self) {
+        let State {
+            config, gossip, heard, ..
+        } = &mut *self.state;
+        let mut is_news = false;
+        for member in config.layout.members().iter().filter(|member| member.id != config.node) {
+            is_news |= gossip
+                .facts_of(member.id)
+                .is_some_and(|facts| heard.told(member.id, facts));
+        }
+        if is_news {
             self.write_heard();
         }
     }
@@ -163,8 +194,8 @@ impl Step<'_> {
     }
 
     /// A member has answered the announcement.
-    pub(crate) fn vouched_by(&mut self, node: NodeId, known: Known) {
-        if known == Known::OtherData {
+    pub(crate) fn vouched_by(&mut self, node: NodeId, known: Known, run: u64) {
+        if known == Known::OtherData && self.state.identity.disk != DiskState::Whole {
             self.state.gossip.disown_earlier_facts(self.now, self.effects);
         }
         match known {
@@ -174,23 +205,37 @@ impl Step<'_> {
             Known::OtherData => {}
             Known::Later => {
                 self.tell(ClusterEvent::OldCopyFound { by: node });
+                self.state.standing.is_condemned = true;
+                self.state.standing.is_vouched_for = false;
+                self.set_disk_state(DiskState::Old);
                 return self.effects.push(Effect::PutDataAside);
             }
         }
-        self.state.standing.answered.insert(node);
+        self.state.standing.answered.insert(node, run);
         self.judge_standing();
     }
 
-    /// Looks whether enough members have vouched for this node: a majority, itself included, and all that can be asked.
+    /// Looks whether enough members have vouched for this node: a majority, itself included, and, for a while, all that gossip
+    /// does not hold down.
     pub(crate) fn judge_standing(&mut self) {
-        let state = &*self.state;
-        if state.standing.is_vouched_for {
+        if self.state.standing.is_vouched_for {
             return;
         }
+        if self.state.standing.is_condemned {
+            return self.effects.push(Effect::PutDataAside);
+        }
+        let patient_until_us = *self
+            .state
+            .standing
+            .patient_until_us
+            .get_or_insert(self.now.after_ms(PATIENCE_MS));
+        let is_patient = self.now.mono_us < patient_until_us;
+        let state = &*self.state;
         let members: Vec<NodeId> = state.layout().members().iter().map(|member| member.id).collect();
-        let answered = |node: &NodeId| *node == state.me() || state.standing.answered.contains(node);
+        let answered = |node: &NodeId| *node == state.me() || state.standing.answered.contains_key(node);
         let is_majority = 2 * members.iter().filter(|node| answered(node)).count() > members.len();
-        if !is_majority || !members.iter().all(|node| answered(node) || !state.is_up(*node)) {
+        let is_awaited = |node: &NodeId| is_patient && !answered(node) && !state.gossip.is_down(*node);
+        if !is_majority || members.iter().any(is_awaited) {
             return;
         }
         self.state.standing.is_vouched_for = true;
@@ -240,10 +285,15 @@ impl Step<'_> {
     /// A comparison with a member has ended. `lacked` is what this node did not hold as the member does; `None` if that was too
     /// much to remember, or was not found out.
     pub(crate) fn compared(&mut self, node: NodeId, begun_us: u64, lacked: Option<BTreeSet<Lacked>>) {
+        // A member that fills up itself lacks what it should give; which of its runs is meant, its own answer said.
+        let facts = self.state.gossip.facts_of(node);
+        let is_sound = facts.is_some_and(|facts| {
+            facts.soundness == Soundness::Sound && self.state.standing.answered.get(&node) == Some(&facts.run)
+        });
         let Some(filling) = &mut self.state.standing.filling else {
             return;
         };
-        let counts = filling.from_us.is_some_and(|from_us| begun_us >= from_us);
+        let counts = is_sound && filling.from_us.is_some_and(|from_us| begun_us >= from_us);
         let (Some(lacked), true) = (lacked, counts) else {
             return;
         };
@@ -261,19 +311,19 @@ impl Step<'_> {
             return;
         };
         let layout = state.layout();
-        let mut counts: BTreeSet<u8> = state.registry.buckets().map(|bucket| bucket.settings.n).collect();
-        counts.insert(state.n_of(SYSTEM_BUCKET));
-        let partitions = (0..layout.partition_count()).map(|number| Partition(number as u16));
-        let is_full = |partition: Partition, n: u8| {
+        let system = system_settings(layout.members().len());
+        let settings = state.registry.buckets().map(|bucket| bucket.settings).chain([system]);
+        let quorums: BTreeSet<(u8, u8)> = settings.map(|settings| (settings.n, settings.w)).collect();
+        let mut partitions = (0..layout.partition_count()).map(|number| Partition(number as u16));
+        // W homes acknowledged each write, this one perhaps among them: so many others must be asked that one of the rest is.
+        let is_full = |partition: Partition, (n, w): (u8, u8)| {
             let homes: Vec<NodeId> = layout.homes(partition, n).collect();
-            let others = homes.len() - 1;
             let compared = homes.iter().filter(|home| filling.done.contains(home)).count();
-            !homes.contains(&state.me()) || compared >= (others / 2 + 1).min(others)
+            let w = usize::from(w).clamp(1, homes.len());
+            let needed = (homes.len() - w + 1).min(homes.len() - 1);
+            !homes.contains(&state.me()) || compared >= needed
         };
-        if partitions
-            .into_iter()
-            .all(|partition| counts.iter().all(|n| is_full(partition, *n)))
-        {
+        if partitions.all(|partition| quorums.iter().all(|quorum| is_full(partition, *quorum))) {
             self.state.standing.filling = None;
             self.set_disk_state(DiskState::Whole);
             self.tell_soundness();

@@ -6,7 +6,7 @@ use super::clock::Clock;
 use super::dead::DeadIndex;
 use super::heard::{Announcement, Heard};
 use super::hints::HintIndex;
-use super::identity::{DiskState, Identity, read_tick_bound};
+use super::identity::{Identity, read_tick_bound};
 use super::standing::Standing;
 use super::state::State;
 use super::{Config, Node};
@@ -37,8 +37,12 @@ impl Node {
             bound,
         };
         let is_alone = config.layout.members().len() == 1;
-        let standing = Standing::new(announcement, is_alone, identity.disk == DiskState::Lost);
-        let (registry, entries_unreadable) = read_registry(&config, storage)?;
+        let standing = Standing::new(announcement, is_alone, identity.disk);
+        let RegistryRead {
+            registry,
+            unreadable,
+            is_cut,
+        } = read_registry(&config, storage)?;
         let mut gossip = Gossip::start(&config, &announcement, standing.soundness(), storage)?;
         let hints = HintIndex::read(storage)?;
         gossip.set_hinted_partitions(&hints.partitions());
@@ -46,7 +50,8 @@ impl Node {
         let seq = storage.write(batch);
         let mut state = State::new(config, identity, standing, clock, registry, gossip);
         state.heard = Heard::read(storage)?;
-        state.entries_unreadable = entries_unreadable;
+        state.entries_unreadable = unreadable;
+        state.is_registry_cut = is_cut;
         state.hints = hints;
         state.dead = dead;
         Ok((
@@ -60,9 +65,18 @@ impl Node {
     }
 }
 
-/// The registry, from the rows of the system bucket, and how many of them could not be read. Those are left out: others
-/// hold them, and a read of one asks them.
-fn read_registry(config: &Config, storage: &dyn Storage) -> Result<(Registry, u64), ReadError> {
+/// What the rows of the system bucket say. Those that cannot be read are left out: others hold them, and a read of one asks
+/// them.
+pub(super) struct RegistryRead {
+    pub(super) registry: Registry,
+    /// How many rows could not be read.
+    unreadable: u64,
+    /// What comes after damage could not be looked at.
+    pub(super) is_cut: bool,
+}
+
+/// Reads the registry.
+pub(super) fn read_registry(config: &Config, storage: &dyn Storage) -> Result<RegistryRead, ReadError> {
     let settings = system_settings(config.layout.members().len());
     let place = Place::of(&settings, "", config.layout.partition_bits());
     let prefix = shard_prefix(place.partition, SYSTEM_BUCKET, place.shard);
@@ -76,12 +90,16 @@ fn read_registry(config: &Config, storage: &dyn Storage) -> Result<(Registry, u6
         }
         Visit::Next
     });
-    match scanned {
-        // What follows the damage is looked up with the others when it is asked for, until comparisons have healed it.
-        Err(ReadError::Corrupt) => unreadable += 1,
-        scanned => scanned?,
+    let is_cut = scanned == Err(ReadError::Corrupt);
+    if !is_cut {
+        scanned?;
     }
-    Ok((registry, unreadable))
+    unreadable += u64::from(is_cut);
+    Ok(RegistryRead {
+        registry,
+        unreadable,
+        is_cut,
+    })
 }
 
 /// What a row of the system bucket says: `None` when it cannot be read, `Some(None)` when there is nothing to say.

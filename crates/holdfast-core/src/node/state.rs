@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) registry: Arc<Registry>,
     /// Rows of the system bucket that were met here and could not be read.
     pub(crate) entries_unreadable: u64,
+    /// Damage to one of them hides those behind it, until it is healed.
+    pub(crate) is_registry_cut: bool,
     /// What is known of the other members.
     pub(crate) gossip: Gossip,
     /// Members that messages can be sent to.
@@ -144,6 +146,7 @@ impl State {
             clock,
             registry: Arc::new(registry),
             entries_unreadable: 0,
+            is_registry_cut: false,
             gossip,
             up: BTreeSet::new(),
             counts: BTreeMap::new(),

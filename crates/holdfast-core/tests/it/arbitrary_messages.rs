@@ -235,8 +235,8 @@ fn collect_message() -> BoxedStrategy<Message> {
         any::<u64>(),
         vec((partition(), any::<bool>(), any::<u64>()), 0..4),
     )
-        .prop_map(|(boot, wall_ms, partitions)| HintsHeld {
-            boot,
+        .prop_map(|(run, wall_ms, partitions)| HintsHeld {
+            run,
             wall_ms,
             partitions,
         });
@@ -253,9 +253,10 @@ fn collect_message() -> BoxedStrategy<Message> {
         (op(), announcement()).prop_map(|(op, said)| Message::Announce { op, said }),
         (
             op(),
-            prop_oneof![Just(Known::Nothing), Just(Known::OtherData), Just(Known::Later)]
+            prop_oneof![Just(Known::Nothing), Just(Known::OtherData), Just(Known::Later)],
+            any::<u64>()
         )
-            .prop_map(|(op, known)| Message::Announced { op, known }),
+            .prop_map(|(op, known, run)| Message::Announced { op, known, run }),
         (op(), refusable(collected.boxed())).prop_map(|(op, result)| Message::CollectReply { op, result }),
     ]
     .boxed()

@@ -586,6 +586,7 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
             Message::Announced {
                 op: OP,
                 known: Known::Later,
+                run: 78,
             },
         ),
         ("collect-named", ask(Collect::Named(vec![(place(), part)]))),
@@ -612,7 +613,7 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
         (
             "collect-reply-hints",
             reply(Collected::Hints(HintsHeld {
-                boot: 7,
+                run: 7,
                 wall_ms: 1_700_000_000_123,
                 partitions: vec![(Partition(1), true, 3), (Partition(513), false, 4)],
             })),

@@ -40,6 +40,7 @@ impl World {
             fresh_actor,
             started_ms: of.clock.read(self.now_us).wall_ms,
             is_disk_lost: of.is_disk_lost,
+            gives_up_lost_data: false,
             kernel: if self.plan.kernel_unknown { [0; 16] } else { of.kernel },
             message_life_ms: self.plan.message_life_ms,
             dead_wait_ms: if self.plan.forgets() {

@@ -1,7 +1,7 @@
 //! Bytes that change on a disk while nobody looks (bit rot). It strikes one machine of a run, and there only what another
 //! home has as well: against more there is no cure but more homes. In the end all of it must have been found and healed.
 
-use holdfast_core::ids::{ChunkId, Partition, SYSTEM_BUCKET};
+use holdfast_core::ids::{ChunkId, Partition};
 use holdfast_core::place::{Place, after_prefix};
 use holdfast_core::storage::{ReadError, Space, Storage, Visit};
 use holdfast_core::wire::record::decode_row;
@@ -14,15 +14,13 @@ use crate::watch::Watch;
 /// What rots in one strike.
 const AT_ONCE: u64 = 4;
 
-/// Whether nothing of a key has rotted: of one whose record and body have, nobody could tell which bodies there were. Of the
-/// registry nothing rots: a node does not start without, and its operator lets it fill a new disk from the others.
+/// Whether nothing of a key has rotted: of one whose record and body have, nobody could tell which bodies there were.
 fn is_sound(store: &MemoryStore, key: &[u8]) -> bool {
     let Some((place, _)) = Place::parse(key) else {
         return false;
     };
     let row = place.row_key();
-    place.bucket != SYSTEM_BUCKET
-        && store.get(Space::Rows, &row).is_ok()
+    store.get(Space::Rows, &row).is_ok()
         && store
             .scan(Space::Bodies, &row, &after_prefix(row.clone()), &mut |_, _| Visit::Next)
             .is_ok()

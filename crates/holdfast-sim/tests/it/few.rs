@@ -270,6 +270,7 @@ fn config(id: u64, layout: &Arc<Layout>, planted: Option<Planted>) -> Config {
         fresh_actor: ActorId(100 + id),
         started_ms: 0,
         is_disk_lost: false,
+        gives_up_lost_data: false,
         kernel: [1; 16],
         planted,
         message_life_ms: MESSAGE_LIFE_MS,

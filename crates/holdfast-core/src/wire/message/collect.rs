@@ -86,14 +86,14 @@ impl Field for HintsHeld {
     const BYTES_MIN: usize = 8 + 8 + 1;
 
     fn write(&self, to: &mut Writer) {
-        to.u64(self.boot);
+        to.u64(self.run);
         to.u64(self.wall_ms);
         write_list(to, &self.partitions);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            boot: from.u64()?,
+            run: from.u64()?,
             wall_ms: from.u64()?,
             partitions: Field::read(from)?,
         })

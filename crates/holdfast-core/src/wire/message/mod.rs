@@ -300,9 +300,10 @@ fn write_message(to: &mut Writer, message: &Message) {
             op.write(to);
             said.write(to);
         }
-        Message::Announced { op, known } => {
+        Message::Announced { op, known, run } => {
             op.write(to);
             known.write(to);
+            to.u64(*run);
         }
     }
 }
@@ -424,6 +425,7 @@ fn read_range_message(tag: u8, from: &mut Reader<'_>) -> Result<Message, DecodeE
         ANNOUNCED => Message::Announced {
             op,
             known: Field::read(from)?,
+            run: from.u64()?,
         },
         COLLECT => Message::Collect {
             op,
