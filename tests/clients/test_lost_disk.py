@@ -52,11 +52,15 @@ def stop(node):
         time.sleep(0.1)
 
 
-def start(node):
+def start(node, disk_lost=None, check=True):
+    environment = dict(os.environ, HOLDFAST_DISK_LOST=disk_lost) if disk_lost else None
     with open(harness.WORK / f"start-node-{node}.log", "ab") as log:
         command = [BINARY, "dev", "start-node", str(node), "--data", DATA]
-        subprocess.run(command, check=True, timeout=120, stdout=log, stderr=log)
+        done = subprocess.run(command, check=check, timeout=120, stdout=log, stderr=log, env=environment)
+    if done.returncode != 0:
+        return (harness.WORK / f"start-node-{node}.log").read_text()
     PIDS[node] = json.loads(open(f"{DATA}/node-{node}/process.json").read())["pid"]
+    return ""
 
 
 def store(node):
@@ -96,10 +100,21 @@ for key in range(KEYS):
 clients[0].put_object(Bucket=BUCKET, Key="large", Body=large)
 clients[0].put_object(Bucket=BUCKET, Key="deleted", Body=b"x")
 
+with check("a node whose store is not there does not start unless it is told that the disk is lost: it may not be mounted"):
+    kill(VICTIM)
+    where = store(VICTIM)
+    os.rename(where, where + ".elsewhere")
+    said = start(VICTIM, check=False)
+    assert "--disk-lost" in said, said
+    os.rename(where + ".elsewhere", where)
+    start(VICTIM)
+    wait_until_sound(VICTIM)
+    check_all(victim, versions)
+
 with check("a node killed and started on an empty disk serves everything at once, from the others, and says what it does"):
     kill(VICTIM)
     shutil.rmtree(store(VICTIM))
-    start(VICTIM)
+    start(VICTIM, disk_lost="fill")
     check_all(victim, versions)
     assert "lost its disk" in status(0), status(0)
 
@@ -135,7 +150,7 @@ with check("a disk that is put back from an old copy is put aside, and nothing o
     where = store(VICTIM)
     shutil.rmtree(where)
     shutil.copytree(copy, where)
-    start(VICTIM)
+    start(VICTIM, check=False)
     began = time.monotonic()
     while not glob.glob(f"{where}.old-copy-*"):
         assert time.monotonic() - began < 60, "the old copy is served"

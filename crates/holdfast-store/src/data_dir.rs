@@ -28,6 +28,12 @@ const FORMAT: u32 = 1;
 /// First words of the format file.
 const FORMAT_PREFIX: &str = "holdfast-store ";
 
+/// Whether anything of a store lies in a directory, whole or damaged.
+#[must_use]
+pub fn is_there(root: &Path) -> bool {
+    root.join("FORMAT").exists() || root.join("rows").exists()
+}
+
 /// An exclusively held data directory.
 #[derive(Debug)]
 pub(crate) struct DataDir {

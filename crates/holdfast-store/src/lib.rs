@@ -23,6 +23,7 @@ mod space;
 mod sync;
 
 pub use completions::{Completions, StoreFailure};
+pub use data_dir::is_there;
 pub use engine::{Engine, Statistics};
 pub use memory::MemoryStore;
 pub use open_error::OpenError;

@@ -13,7 +13,7 @@
 //! | `secret` | 32 bytes in hexadecimal, alike on all members: keys for hash trees, context tokens and gossip derive from it |
 //! | `layout` | the latest layout, opaque here |
 //! | `founding` | on the founder only: what it answers a member whose answer was lost |
-//! | `stored` | there since this node first had a store: a later start without one has lost it (rule S2) |
+//! | `stored` | there since this node first had a store: `kept`, or `put aside` when that was an old copy (rules S1, S2) |
 
 pub mod authority;
 pub(crate) mod files;
@@ -123,20 +123,43 @@ const KEY_TAG: &str = "PRIVATE KEY";
 
 /// Tells that this node has had a store.
 const STORED: &str = "stored";
+const PUT_ASIDE: &[u8] = b"put aside\n";
+const KEPT: &[u8] = b"kept\n";
 
-/// Whether this node ever had a store.
-pub fn has_stored(data: &Path) -> Result<bool, IdentityError> {
-    let path = directory(data).join(STORED);
-    path.try_exists().map_err(|error| IdentityError::io(&path, &error))
+/// What became of this node's store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stored {
+    /// It never had one.
+    Never,
+    /// It has one.
+    Kept,
+    /// It had one, which was an old copy.
+    PutAside,
 }
 
-/// Notes durably that this node has a store. Without an identity there is nothing to note.
-pub fn note_stored(data: &Path) -> Result<(), IdentityError> {
-    if has_stored(data)? || !directory(data).exists() {
+/// What became of this node's store.
+pub fn stored(data: &Path) -> Result<Stored, IdentityError> {
+    let path = directory(data).join(STORED);
+    let noted = files::read_file(&path).map_err(|error| IdentityError::io(&path, &error))?;
+    Ok(match noted.as_deref() {
+        None => Stored::Never,
+        Some(PUT_ASIDE) => Stored::PutAside,
+        Some(_) => Stored::Kept,
+    })
+}
+
+/// Notes durably what becomes of this node's store. Without an identity there is nothing to note.
+pub fn note_stored(data: &Path, now: Stored) -> Result<(), IdentityError> {
+    let note = match now {
+        Stored::Kept => KEPT,
+        Stored::PutAside => PUT_ASIDE,
+        Stored::Never => return Ok(()),
+    };
+    if stored(data)? == now || !directory(data).exists() {
         return Ok(());
     }
     let path = directory(data).join(STORED);
-    files::write_file(&path, b"", PUBLIC).map_err(|error| IdentityError::io(&path, &error))
+    files::write_file(&path, note, PUBLIC).map_err(|error| IdentityError::io(&path, &error))
 }
 
 /// Where a node's identity lies within its data directory.

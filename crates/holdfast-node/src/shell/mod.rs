@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::gossip::Datagrams;
-use crate::identity::{Identity, IdentityError, has_stored, note_stored};
+use crate::identity::{Identity, IdentityError, Stored, note_stored, stored};
 use crate::peer::{self, Peers, Strangers};
 
 /// Requests in flight at most; more are told to slow down (promise P8).
@@ -54,12 +54,23 @@ pub struct ShellConfig {
     pub forgetting: Forgetting,
     /// How often what lies on the disk is looked after.
     pub upkeep: Upkeep,
+    /// What to do about a store that is gone; nothing is done, and nothing started, unless this is said.
+    pub disk_lost: Option<DiskLost>,
     /// Answers nodes that register, if anyone does.
     pub strangers: Option<Arc<dyn Strangers>>,
     /// Called when the node must stop.
     pub on_end: Box<dyn Fn(End) + Send + Sync>,
     /// Called each time the node comes to rest: nothing has happened for some seconds, nothing is in flight.
     pub on_rest: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What an operator says of a store that is gone (rule S2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiskLost {
+    /// The node fills up from the others, and answers for nothing until it holds all again.
+    Fill,
+    /// What the others cannot give is done without: the node answers at once for what it has.
+    GiveUp,
 }
 
 /// Why a node must stop by itself.
@@ -120,6 +131,8 @@ pub enum StartError {
     Store(holdfast_store::OpenError),
     /// The cluster file cannot be used.
     Cluster(String),
+    /// This node had a store, and it is not there.
+    StoreMissing(PathBuf),
     /// The directory that says who this node is cannot be read or written.
     Identity(IdentityError),
     /// The node's own facts on disk cannot be read.
@@ -145,10 +158,16 @@ impl std::fmt::Display for StartError {
                 write!(f, "{problem}; restore the identity directory from a backup")
             }
             Self::Identity(error) => write!(f, "{error}"),
+            Self::StoreMissing(path) => write!(
+                f,
+                "{} is not there, though this node had a store; if its disk is not mounted, mount it; if it is lost, start \
+                 once with --disk-lost=fill, and the node fills again from the others",
+                path.display()
+            ),
             Self::Facts => write!(
                 f,
                 "what this node wrote about itself cannot be read; check the disk, then move the store directory away \
-                 to start this node empty: it fills again from the others"
+                 and start this node once with --disk-lost=fill: it fills again from the others"
             ),
             Self::Sync(problem) => write!(f, "{problem}"),
             Self::Credentials(error) => write!(f, "{error}"),
@@ -213,6 +232,10 @@ impl Shell {
         let cluster = Cluster::decode(&config.identity.layout).map_err(StartError::Cluster)?;
         let completions = Arc::new(drive::StoreEvents::default());
         let directory = config.data.join("store");
+        let had = stored(&config.data).map_err(StartError::Identity)?;
+        if had == Stored::Kept && config.disk_lost.is_none() && !holdfast_store::is_there(&directory) {
+            return Err(StartError::StoreMissing(directory));
+        }
         let mut engine = Engine::open(&directory, config.store, completions.clone()).map_err(StartError::Store)?;
         let core_config = Config {
             cluster: config.identity.cluster,
@@ -220,7 +243,8 @@ impl Shell {
             layout: Arc::new(cluster.layout.clone()),
             fresh_actor: ActorId(random_u64()),
             started_ms: drive::wall_ms(),
-            is_disk_lost: has_stored(&config.data).map_err(StartError::Identity)?,
+            is_disk_lost: had != Stored::Never,
+            gives_up_lost_data: config.disk_lost == Some(DiskLost::GiveUp),
             kernel: kernel_boot_id(),
             message_life_ms: config.forgetting.message_life_ms,
             dead_wait_ms: config.forgetting.dead_wait_ms,
@@ -232,7 +256,7 @@ impl Shell {
         };
         let (node, first_write) = Node::start(core_config, &mut engine).map_err(|_| StartError::Facts)?;
         completions.wait(first_write).await.map_err(StartError::Sync)?;
-        note_stored(&config.data).map_err(StartError::Identity)?;
+        note_stored(&config.data, Stored::Kept).map_err(StartError::Identity)?;
         let (actor, boot, entries_unreadable) = (node.actor(), node.boot(), node.entries_unreadable());
         let inner = Arc::new(Inner {
             registry: RwLock::new(node.registry()),

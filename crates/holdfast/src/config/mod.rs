@@ -15,7 +15,7 @@ use clap::Args;
 use holdfast_node::shell::{Forgetting, Upkeep};
 
 pub use resolve::resolve;
-pub use settings::{LogFormat, Settings};
+pub use settings::{DiskLost, LogFormat, Settings};
 
 use crate::failure::Failure;
 
@@ -71,6 +71,8 @@ pub struct Config {
     pub birth: Birth,
     /// Answer writes before they are on disk.
     pub unsafe_no_sync: bool,
+    /// What to do about a store that was lost.
+    pub disk_lost: Option<DiskLost>,
     /// When what is dead may go.
     pub forgetting: Forgetting,
     /// How often what lies on the disk is looked after.

@@ -57,6 +57,7 @@ pub fn resolve(settings: Settings) -> Result<Config, Failure> {
         root_key: root_key(&settings)?,
         birth,
         unsafe_no_sync: settings.unsafe_no_sync.unwrap_or(false),
+        disk_lost: settings.disk_lost,
         forgetting: forgetting(&settings),
         upkeep: upkeep(&settings),
         log_format: settings.log_format.unwrap_or_else(default_log_format),

@@ -124,6 +124,9 @@ pub struct Settings {
     /// Acknowledge writes before they are on disk. Loses data in a power cut; for comparisons only
     #[arg(long, env = "HOLDFAST_UNSAFE_NO_SYNC", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Other")]
     pub unsafe_no_sync: Option<bool>,
+    /// For one start after this node's store was lost: fill it from the other nodes, or give up what they do not have
+    #[arg(long, env = "HOLDFAST_DISK_LOST", value_name = "WHAT", help_heading = "Other")]
+    pub disk_lost: Option<DiskLost>,
     /// Seconds that the body of an overwritten or deleted object stays for readers under way [default: 3600]
     #[arg(long, env = "HOLDFAST_DEAD_WAIT_S", value_name = "SECONDS", help_heading = "Other")]
     pub dead_wait_s: Option<u64>,
@@ -150,6 +153,16 @@ pub struct Settings {
     /// Which log lines there are, for example info or info,holdfast_node=debug [default: info]
     #[arg(long, env = "HOLDFAST_LOG", value_name = "FILTER", help_heading = "Other")]
     pub log: Option<String>,
+}
+
+/// What to do about a store that was lost.
+#[derive(ValueEnum, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskLost {
+    /// The node fills up from the others, and answers for nothing until it holds all again.
+    Fill,
+    /// What no other node can give is done without: the node answers at once for what it has.
+    GiveUp,
 }
 
 /// How log lines look.
@@ -219,6 +232,7 @@ impl Settings {
             root_access_key: self.root_access_key.or(other.root_access_key),
             root_secret_key: self.root_secret_key.or(other.root_secret_key),
             unsafe_no_sync: self.unsafe_no_sync.or(other.unsafe_no_sync),
+            disk_lost: self.disk_lost.or(other.disk_lost),
             dead_wait_s: self.dead_wait_s.or(other.dead_wait_s),
             compare_every_s: self.compare_every_s.or(other.compare_every_s),
             scrub_every_s: self.scrub_every_s.or(other.scrub_every_s),

@@ -17,7 +17,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, local};
-use crate::serve::JOIN_TOKEN_FILE;
+use crate::serve::{JOIN_TOKEN_FILE, split_advice};
+use holdfast_node::identity::{Stored, note_stored};
 
 /// Everything that belongs there, and what file systems put into their roots.
 const KNOWN: [&str; 9] = [
@@ -104,6 +105,7 @@ impl DataDir {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let name = format!("{OLD_COPY}{}", now.unwrap_or_default().as_secs());
         let aside = self.path.join(name);
+        note_stored(&self.path, Stored::PutAside).map_err(|error| split_advice(&error.to_string()))?;
         let moved = std::fs::rename(self.path.join("store"), &aside).and_then(|()| File::open(&self.path)?.sync_all());
         moved.map_err(|error| {
             local(

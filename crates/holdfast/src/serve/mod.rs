@@ -26,7 +26,7 @@ use holdfast_store::Options;
 use tracing::{error, info};
 
 use crate::allocator;
-use crate::config::{Config, LogFormat, ServerArgs, load};
+use crate::config::{Config, DiskLost, LogFormat, ServerArgs, load};
 use crate::failure::{Failure, State, local};
 use crate::port::Port;
 use data_dir::DataDir;
@@ -140,6 +140,10 @@ async fn start_shell(
         store: store_options(config),
         forgetting: config.forgetting,
         upkeep: config.upkeep,
+        disk_lost: config.disk_lost.map(|what| match what {
+            DiskLost::Fill => holdfast_node::shell::DiskLost::Fill,
+            DiskLost::GiveUp => holdfast_node::shell::DiskLost::GiveUp,
+        }),
         strangers,
         on_end: Box::new(move |why| {
             let _ = ends.send(Some(why));
