@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fjall::compaction::Leveled;
-use fjall::config::{CompressionPolicy, RestartIntervalPolicy};
+use fjall::config::{CompressionPolicy, PartitioningPolicy, RestartIntervalPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 use holdfast_core::storage::Space;
 
@@ -53,6 +53,8 @@ fn tuning(table: Table) -> KeyspaceCreateOptions {
     let options = KeyspaceCreateOptions::default()
         // Bodies are often compressed already, and rows are mostly hashes and names.
         .data_block_compression_policy(CompressionPolicy::disabled())
+        .index_block_partitioning_policy(in_pieces())
+        .filter_block_partitioning_policy(in_pieces())
         // Never: see `RowStore::rotate_full`.
         .max_memtable_size(u64::MAX);
     match table {
@@ -65,6 +67,14 @@ fn tuning(table: Table) -> KeyspaceCreateOptions {
         Table::Marks => options.compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(1))),
         Table::Space(_) | Table::Chunks => options,
     }
+}
+
+/// Indexes and filters of all tables lie in pieces of some kilobytes, which come and go with the block cache. fjall's default
+/// leaves those of the first three levels whole, keeps some of them in memory for ever, and reads the others anew for each
+/// look-up, because one of a full table, a megabyte, is more than a shard of the cache holds. Measured at rest with 1,000,000
+/// objects of 4 KiB: 5 of a node's 27 MiB of anonymous memory.
+fn in_pieces() -> PartitioningPolicy {
+    PartitioningPolicy::all(true)
 }
 
 /// Every row's key is stored whole. What rows share with their neighbours' keys is a tenth of a row, and putting keys
