@@ -85,12 +85,7 @@ impl Engine {
             Arc::clone(&completions),
             disk,
         ));
-        let reader = Arc::new(Reader::new(
-            options.read_queue_count_max,
-            files,
-            Arc::clone(&rows),
-            completions,
-        ));
+        let reader = Arc::new(Reader::new(&options, files, Arc::clone(&rows), completions));
         let shared = Arc::new(Shared {
             rows,
             space,
@@ -126,6 +121,8 @@ impl Engine {
     /// The node rests: gives back the memory that is kept to answer sooner. The allocator must give it back in turn.
     pub fn rest(&self) {
         self.shared.rows.empty_cache();
+        self.shared.appender.rest();
+        self.shared.reader.rest();
     }
 
     /// How full the disk is; `None` when the system does not tell.

@@ -43,6 +43,8 @@ pub(crate) struct WriteJob {
 enum Job {
     Write(WriteJob),
     Remove(RemoveJob),
+    /// The engine has come to rest.
+    Rest,
 }
 
 /// An answer to a chunk that was not taken.
@@ -56,6 +58,8 @@ struct Queue {
     bytes: usize,
     sleeping: bool,
     stopping: bool,
+    /// Something was done since the engine last came to rest.
+    worked: bool,
 }
 
 /// The segment that grows.
@@ -95,6 +99,7 @@ pub(crate) struct Appender {
     pub(super) files: Arc<SegmentFiles>,
     pub(super) rows: Arc<RowStore>,
     space: Arc<FreeSpace>,
+    on_rest: fn(),
     pub(super) syncer: Arc<Syncer>,
     pub(super) completions: Arc<dyn Completions>,
     pub(super) disk: Disk,
@@ -143,6 +148,7 @@ impl Appender {
             wake: Condvar::new(),
             queue_bytes_max: options.chunk_queue_bytes_max,
             segment_bytes_max: options.segment_bytes_max,
+            on_rest: options.on_rest,
             files,
             rows,
             space,
@@ -159,6 +165,7 @@ impl Appender {
             queue.refused.push((job.token, ChunkWriteError::Io));
         } else {
             queue.bytes += job.body.len();
+            queue.worked = true;
             queue.jobs.push_back(Job::Write(job));
         }
         self.wake_up(&mut queue);
@@ -167,8 +174,18 @@ impl Appender {
     /// Hands a removal over. Never blocks for the disk.
     pub(crate) fn push_removal(&self, job: RemoveJob) {
         let mut queue = self.queue();
+        queue.worked = true;
         queue.jobs.push_back(Job::Remove(job));
         self.wake_up(&mut queue);
+    }
+
+    /// The engine has come to rest: the thread gives back what its allocator kept, if it did anything since the last time.
+    pub(crate) fn rest(&self) {
+        let mut queue = self.queue();
+        if std::mem::take(&mut queue.worked) {
+            queue.jobs.push_back(Job::Rest);
+            self.wake_up(&mut queue);
+        }
     }
 
     fn wake_up(&self, queue: &mut Queue) {
@@ -218,6 +235,12 @@ impl Appender {
                 // What was written before is found by it.
                 self.finish(tail, group)?;
                 self.remove(job)
+            }
+            Job::Rest => {
+                self.finish(tail, group)?;
+                tail.buffer.give_back();
+                (self.on_rest)();
+                Ok(())
             }
         }
     }

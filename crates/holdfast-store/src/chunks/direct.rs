@@ -61,10 +61,18 @@ impl AlignedBuffer {
         Self { memory, start, used: 0 }
     }
 
+    /// Gives its memory back, until there is something to write again.
+    pub(super) fn give_back(&mut self) {
+        (self.memory, self.start, self.used) = (Vec::new(), 0, 0);
+    }
+
     /// Writes the parts one after the other from `offset` on, which must be aligned, and zeros up to the next aligned
     /// place. Returns an error of kind `InvalidInput` where the file system does not take direct writes after all.
     pub(super) fn write_all_at(&mut self, file: &DirectFile, parts: [&[u8]; 2], mut offset: u64) -> io::Result<()> {
         debug_assert!(offset.is_multiple_of(ALIGNMENT), "records begin aligned");
+        if self.memory.is_empty() {
+            *self = Self::new();
+        }
         self.used = 0;
         for mut part in parts {
             while !part.is_empty() {

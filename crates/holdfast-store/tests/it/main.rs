@@ -6,6 +6,7 @@
 //! - `kill`: `kill -9` at random moments.
 //! - `power_cut`: recovery from what completed syncs covered, and proof that each sync is needed.
 //! - `no_sync`: what `unsafe_no_sync` leaves out, and what not.
+//! - `rest`: what the engine's threads give back when it comes to rest.
 //! - `open`: data directories that cannot be used, and what is said about them.
 
 mod damage;
@@ -15,6 +16,7 @@ mod no_sync;
 mod open;
 mod power_cut;
 mod remove;
+mod rest;
 mod subject;
 mod suite;
 mod workload;
