@@ -24,6 +24,11 @@ const WRITE_BYTES: usize = 128 << 10;
 /// What one read takes from a connection that carries messages.
 pub const READ_BYTES: usize = 256 << 10;
 
+/// Room that a buffer asks for which stays as long as its connection: so much that the allocator gives it pages of its own. Of
+/// a smaller one's neighbours, buffers of bodies in transit, it keeps what they have written to: 4 MiB with mimalloc, of
+/// which two connections' buffers were an eighth. What is not written to costs nothing.
+const ROOM_BYTES: usize = (512 << 10) + 1;
+
 /// Why a connection ended.
 #[derive(Debug)]
 pub enum WireError {
@@ -109,7 +114,7 @@ impl Writer {
             stream,
             sealer,
             plain: Vec::new(),
-            sealed: Vec::new(),
+            sealed: Vec::with_capacity(ROOM_BYTES),
         }
     }
 
@@ -240,6 +245,7 @@ impl Reader {
 
     /// Takes more with each read from now on.
     pub fn widen(&mut self) {
+        self.buffer.reserve_exact(ROOM_BYTES);
         self.buffer.resize(READ_BYTES, 0);
     }
 
