@@ -53,10 +53,10 @@ def stop(node):
 
 
 def start(node, disk_lost=None, check=True):
-    environment = dict(os.environ, HOLDFAST_DISK_LOST=disk_lost) if disk_lost else None
     with open(harness.WORK / f"start-node-{node}.log", "ab") as log:
         command = [BINARY, "dev", "start-node", str(node), "--data", DATA]
-        done = subprocess.run(command, check=check, timeout=120, stdout=log, stderr=log, env=environment)
+        command += [f"--disk-lost={disk_lost}"] if disk_lost else []
+        done = subprocess.run(command, check=check, timeout=120, stdout=log, stderr=log)
     if done.returncode != 0:
         return (harness.WORK / f"start-node-{node}.log").read_text()
     PIDS[node] = json.loads(open(f"{DATA}/node-{node}/process.json").read())["pid"]
@@ -103,10 +103,11 @@ clients[0].put_object(Bucket=BUCKET, Key="deleted", Body=b"x")
 with check("a node whose store is not there does not start unless it is told that the disk is lost: it may not be mounted"):
     kill(VICTIM)
     where = store(VICTIM)
-    os.rename(where, where + ".elsewhere")
+    elsewhere = str(harness.WORK / "not-mounted")
+    os.rename(where, elsewhere)
     said = start(VICTIM, check=False)
     assert "--disk-lost" in said, said
-    os.rename(where + ".elsewhere", where)
+    os.rename(elsewhere, where)
     start(VICTIM)
     wait_until_sound(VICTIM)
     check_all(victim, versions)
@@ -160,3 +161,5 @@ with check("a disk that is put back from an old copy is put aside, and nothing o
         check_all(client, versions)
         listed = client.list_objects_v2(Bucket=BUCKET, Prefix="deleted")
         assert listed["KeyCount"] == 0, "a deleted object is back"
+
+harness.finish()

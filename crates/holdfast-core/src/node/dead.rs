@@ -387,8 +387,8 @@ impl Step<'_> {
                 let result = Ok(collected);
                 self.reply_when_synced(seq, from, Message::CollectReply { op, result });
             }
-            Err(error) => {
-                let result = Err(Refusal::from(error));
+            Err(refusal) => {
+                let result = Err(refusal);
                 self.reply(from, Message::CollectReply { op, result });
             }
         }

@@ -311,6 +311,7 @@ impl Step<'_> {
     /// A row of the system bucket changed: the registry in memory follows. What is visible now may have been here before,
     /// beside a newer sibling that left, so its body is read from the disk, where this batch is visible already.
     fn apply_to_registry(&mut self, place: &Place, record: &Record) {
+        self.state.entries_damaged.retain(|damaged| damaged != place);
         if self.state.is_registry_cut
             && let Ok(read) = read_registry(&self.state.config, self.storage)
         {

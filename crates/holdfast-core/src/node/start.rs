@@ -1,6 +1,7 @@
 //! Starting on a disk: who was I, was the last end clean, which buckets and keys do I know?
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 use super::clock::Clock;
 use super::dead::DeadIndex;
@@ -41,6 +42,7 @@ impl Node {
         let RegistryRead {
             registry,
             unreadable,
+            damaged,
             is_cut,
         } = read_registry(&config, storage)?;
         let mut gossip = Gossip::start(&config, &announcement, standing.soundness(), storage)?;
@@ -51,6 +53,7 @@ impl Node {
         let mut state = State::new(config, identity, standing, clock, registry, gossip);
         state.heard = Heard::read(storage)?;
         state.entries_unreadable = unreadable;
+        state.entries_damaged = damaged;
         state.is_registry_cut = is_cut;
         state.hints = hints;
         state.dead = dead;
@@ -71,6 +74,8 @@ pub(super) struct RegistryRead {
     pub(super) registry: Registry,
     /// How many rows could not be read.
     unreadable: u64,
+    /// Which of them.
+    damaged: Vec<Place>,
     /// What comes after damage could not be looked at.
     pub(super) is_cut: bool,
 }
@@ -81,12 +86,12 @@ pub(super) fn read_registry(config: &Config, storage: &dyn Storage) -> Result<Re
     let place = Place::of(&settings, "", config.layout.partition_bits());
     let prefix = shard_prefix(place.partition, SYSTEM_BUCKET, place.shard);
     let mut registry = Registry::default();
-    let mut unreadable = 0;
+    let mut damaged = Vec::new();
     let scanned = storage.scan(Space::Rows, &prefix, &after_prefix(prefix.clone()), &mut |key, row| {
         match read_entry(key, row, storage) {
             Some(Some(entry)) => registry.apply(entry),
             Some(None) => {}
-            None => unreadable += 1,
+            None => damaged.extend(Place::parse(key).map(|(place, _)| place)),
         }
         Visit::Next
     });
@@ -94,10 +99,10 @@ pub(super) fn read_registry(config: &Config, storage: &dyn Storage) -> Result<Re
     if !is_cut {
         scanned?;
     }
-    unreadable += u64::from(is_cut);
     Ok(RegistryRead {
         registry,
-        unreadable,
+        unreadable: damaged.len() as u64 + u64::from(is_cut),
+        damaged,
         is_cut,
     })
 }

@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) registry: Arc<Registry>,
     /// Rows of the system bucket that were met here and could not be read.
     pub(crate) entries_unreadable: u64,
+    /// Those whose place is known: they are had from other members as soon as one is there.
+    pub(crate) entries_damaged: Vec<Place>,
     /// Damage to one of them hides those behind it, until it is healed.
     pub(crate) is_registry_cut: bool,
     /// What is known of the other members.
@@ -146,6 +148,7 @@ impl State {
             clock,
             registry: Arc::new(registry),
             entries_unreadable: 0,
+            entries_damaged: Vec::new(),
             is_registry_cut: false,
             gossip,
             up: BTreeSet::new(),

@@ -1,13 +1,15 @@
 //! Who is there: what gossip tells the rest of the program, and what the program tells gossip.
 
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_core::event::ClusterEvent;
-use holdfast_core::gossip::MemberView;
+use holdfast_core::gossip::{MemberView, Soundness};
 use holdfast_core::ids::NodeId;
 use holdfast_core::node::Input;
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use super::{Inner, Shell, StartError};
 use crate::gossip::{Config, Datagrams, Figures, Receiver};
@@ -125,7 +127,21 @@ impl Inner {
     }
 }
 
+/// How long a start waits to be vouched for: a little longer than the core waits for those that cannot be reached.
+const VOUCHED_WITHIN: Duration = Duration::from_secs(6);
+/// Between two looks whether it is.
+const VOUCHED_LOOK: Duration = Duration::from_millis(10);
+
 impl Shell {
+    /// Waits until enough members have vouched for this node's disk (rule S1), or too few can be reached: reads before that would
+    /// only be refused.
+    pub async fn until_vouched_for(&self) {
+        let until = Instant::now() + VOUCHED_WITHIN;
+        while self.inner.lock_core().node.soundness() == Soundness::Unvouched && Instant::now() < until {
+            tokio::time::sleep(VOUCHED_LOOK).await;
+        }
+    }
+
     /// Every member as this node sees it, itself included.
     #[must_use]
     pub fn members(&self) -> Vec<MemberView> {

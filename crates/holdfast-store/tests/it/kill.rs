@@ -56,7 +56,8 @@ fn cycles(count: u64, seed: u64) {
         acknowledged.rows(first + 1, told.written);
         acknowledged.chunks.extend(&told.chunks);
         busy += u64::from(told.synced > first && !told.chunks.is_empty());
-        assert!(told.synced <= told.written, "synced before it was written");
+        // A sync may be told of before the writer has come to tell of what it wrote last.
+        assert!(told.synced <= told.written + 1, "synced before it was written");
         if let Err(lost) = verify(&directory, &options(), &acknowledged) {
             panic!("cycle {cycle} (seed {seed}): {lost}");
         }

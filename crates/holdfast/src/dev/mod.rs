@@ -21,6 +21,7 @@ use clap::{Args, Subcommand};
 
 pub use state::random_text;
 
+use crate::config::DiskLost;
 use crate::failure::Failure;
 
 /// Arguments of `holdfast dev`.
@@ -47,6 +48,9 @@ pub enum DevVerb {
         node: usize,
         #[command(flatten)]
         data: Data,
+        /// Its store is gone: fill it from the others, or give up what they do not have
+        #[arg(long, value_name = "WHAT")]
+        disk_lost: Option<DiskLost>,
     },
     /// Show which nodes run and answer
     Status {
@@ -98,7 +102,9 @@ pub fn run(dev: Dev, json: bool) -> Result<(), Failure> {
     match dev.verb {
         None => runtime.block_on(foreground::run(dev.start, json)),
         Some(DevVerb::Stop { data }) => runtime.block_on(stop::run(&data.data, json)),
-        Some(DevVerb::StartNode { node, data }) => runtime.block_on(start::one(&data.data, node, json)),
+        Some(DevVerb::StartNode { node, data, disk_lost }) => {
+            runtime.block_on(start::one(&data.data, node, disk_lost, json))
+        }
         Some(DevVerb::Status { data }) => runtime.block_on(status::run(&data.data, json)),
     }
 }

@@ -8,10 +8,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::client::print::Printer;
+use crate::config::DiskLost;
 use crate::dev::node::{Node, Part};
 use crate::dev::process::ProcessName;
 use crate::dev::ready::{Health, ended};
@@ -46,7 +48,7 @@ pub async fn all(cluster: &Cluster) -> Result<Vec<Started>, Failure> {
                 process,
                 child: None,
             },
-            None => match begin(cluster, node, &mut token).await {
+            None => match begin(cluster, node, &mut token, None).await {
                 Ok(entry) => entry,
                 Err(failure) => return Err(give_up(started, failure)),
             },
@@ -63,7 +65,7 @@ pub async fn all(cluster: &Cluster) -> Result<Vec<Started>, Failure> {
 }
 
 /// `dev start-node`.
-pub async fn one(dir: &Path, index: usize, json: bool) -> Result<(), Failure> {
+pub async fn one(dir: &Path, index: usize, disk_lost: Option<DiskLost>, json: bool) -> Result<(), Failure> {
     let cluster = Cluster::existing(dir)?;
     let _lock = Lock::take(&cluster.dir)?;
     if index >= cluster.state.nodes {
@@ -80,7 +82,7 @@ pub async fn one(dir: &Path, index: usize, json: bool) -> Result<(), Failure> {
         ));
     }
     check_ports(&node)?;
-    let started = begin(&cluster, node, &mut None).await?;
+    let started = begin(&cluster, node, &mut None, disk_lost).await?;
     Health::new(&cluster)?
         .wait(&cluster, &started.node, &started.process)
         .await?;
@@ -94,7 +96,12 @@ pub async fn one(dir: &Path, index: usize, json: bool) -> Result<(), Failure> {
 }
 
 /// Writes a node's configuration and starts it. A founder is waited for until it has made its token.
-async fn begin(cluster: &Cluster, node: Node, token: &mut Option<String>) -> Result<Started, Failure> {
+async fn begin(
+    cluster: &Cluster,
+    node: Node,
+    token: &mut Option<String>,
+    disk_lost: Option<DiskLost>,
+) -> Result<Started, Failure> {
     let founder = cluster.node(0);
     let founds = node.index == 0 && !node.is_member();
     if node.is_member() {
@@ -115,7 +122,7 @@ async fn begin(cluster: &Cluster, node: Node, token: &mut Option<String>) -> Res
             },
         )?;
     }
-    let started = spawn(node)?;
+    let started = spawn(node, disk_lost)?;
     if founds && cluster.state.nodes > 1 {
         *token = Some(wait_for_token(&started).await?);
     }
@@ -143,7 +150,7 @@ async fn wait_for_token(founder: &Started) -> Result<String, Failure> {
     }
 }
 
-fn spawn(node: Node) -> Result<Started, Failure> {
+fn spawn(node: Node, disk_lost: Option<DiskLost>) -> Result<Started, Failure> {
     let executable = std::env::current_exe().map_err(|error| local("this executable cannot be found", &error))?;
     let log = OpenOptions::new()
         .create(true)
@@ -156,6 +163,9 @@ fn spawn(node: Node) -> Result<Started, Failure> {
         .map_err(|error| local("the log cannot be opened twice", &error))?;
     let mut command = Command::new(executable);
     command.arg("server").arg("--config").arg(node.config());
+    if let Some(what) = disk_lost.and_then(|what| what.to_possible_value()) {
+        command.arg(format!("--disk-lost={}", what.get_name()));
+    }
     // The env file of this or another cluster may have been sourced; only the configuration counts.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HOLDFAST_")) {
         command.env_remove(name);

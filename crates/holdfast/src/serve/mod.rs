@@ -104,7 +104,17 @@ async fn node(config: Config) -> Result<Next, Failure> {
     };
     let (ends, ended) = tokio::sync::watch::channel(None);
     let shell = start_shell(&config, &data_dir, identity, listener, ends).await?;
-    let result = serve(&config, &data_dir, &shell, &mut signals, ended).await;
+    let mut ends_early = ended.clone();
+    let may_serve = tokio::select! {
+        () = shell.until_vouched_for() => true,
+        _ = ends_early.changed() => true,
+        () = signals.end() => false,
+    };
+    let result = if may_serve {
+        serve(&config, &data_dir, &shell, &mut signals, ended).await
+    } else {
+        Ok(Next::Over)
+    };
     let stopped = shell.stop().await;
     let next = result?;
     stopped.map_err(|why| {
