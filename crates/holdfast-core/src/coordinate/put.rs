@@ -7,13 +7,13 @@
 //! whatever the clocks say.
 
 mod again;
+mod second_round;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::contents::content_of;
-use super::forward::NEXT_HOME_MS;
 use super::stand_ins::StandIns;
 use super::{Coordinate, Origin, Progress, RESEND_MS, unavailable_write, unchanged, unknown, write_fault};
 use crate::bucket::Settings;
@@ -34,13 +34,6 @@ use crate::storage::Batch;
 
 /// A put with a stale context may leave at most so many siblings (rule D4).
 const SIBLINGS_MAX: usize = 100;
-
-/// A blind write that stand-ins help is written above what it finds so often at most.
-const ROUNDS_ABOVE_MAX: u8 = 2;
-
-/// A write younger than this has had no second attempt that was answered, because nobody hands it to another home so
-/// soon: what replaced it is concurrent with it, and either order is right. A thawed node's writes are older.
-const YOUNG_MS: u64 = NEXT_HOME_MS / 2;
 
 /// A write in flight.
 pub(crate) struct PutOp {
@@ -267,7 +260,7 @@ impl PutOp {
         }
     }
 
-    /// Homes that abstain stand in for themselves, where nobody else can (rule Q5): a write is never refused while nodes can be
+    /// Homes that abstain stand in for themselves, where nobody else can (rule S2): a write is never refused while nodes can be
     /// reached.
     fn ask_abstaining(&mut self, step: &mut Step<'_>) {
         let vacant = self.tally.vacant(Vote::No);
@@ -415,60 +408,6 @@ impl PutOp {
 
     fn next_wake(&self, step: &Step<'_>) -> Progress {
         Progress::Until(step.now.after_ms(RESEND_MS).min(self.deadline_us))
-    }
-
-    fn wants_second_round(&self, step: &Step<'_>) -> bool {
-        let due = self.blind && !self.is_last_round && !self.settled && self.beyond.is_some();
-        due && !step.state.is_planted(Planted::SecondRoundLeftOut)
-    }
-
-    /// Replicas held versions that this blind write did not know: it takes a tick above them all, merges their contexts
-    /// into its own and writes once more (rule D4). Once: two blind writers must not chase each other.
-    fn begin_second_round(&mut self, step: &mut Step<'_>) -> Progress {
-        let mut own = self.own_context.clone();
-        if let Some(beyond) = &self.beyond {
-            own.merge(beyond);
-        }
-        let before = match step.read_held(&self.place, &self.role) {
-            Ok(before) => before,
-            Err(_) => return self.fail(step, WriteFault::Damaged),
-        };
-        let alive = before.as_ref().is_some_and(|copy| copy.record.find(self.dot).is_some());
-        let young = step.now.mono_us < self.begun_us + YOUNG_MS * 1000;
-        if !alive && !young {
-            return self.replaced_meanwhile(step);
-        }
-        if let Some(fault) = too_late(step, &self.content, self.content_ms) {
-            return self.fail(step, fault);
-        }
-        if self.origin.has_lapsed(step.now.mono_us) {
-            // The next home finds what this one wrote, and carries it on.
-            self.answered = true;
-            return Progress::Done;
-        }
-        let by_homes = self.tally.count(Vote::Yes) >= self.tally.needed();
-        self.id = step.state.new_op();
-        match self.write_own(step, before, own) {
-            Ok(()) => {}
-            Err(NotBegun::Bound(bound, seen)) => {
-                let seq = step.await_bound(bound, seen);
-                step.wait(seq, Waiter::Unpark(crate::node::state::Parked::Operation(self.id)));
-                return self.next_wake(step);
-            }
-            Err(NotBegun::Answered) => {
-                self.answered = true;
-                return Progress::Done;
-            }
-            Err(NotBegun::Damaged) => return self.fail(step, WriteFault::Damaged),
-        }
-        // What W homes did not know was not acknowledged by homes before this write began. Stand-ins that helped to meet the
-        // round say nothing of that sort, so it does not count as the one.
-        self.rounds_above += 1;
-        self.is_last_round = by_homes || self.rounds_above >= ROUNDS_ABOVE_MAX;
-        self.beyond = None;
-        self.count_anew(step);
-        self.ask_all(step);
-        self.judge(step)
     }
 
     fn fail(&mut self, step: &mut Step<'_>, fault: WriteFault) -> Progress {

@@ -289,6 +289,18 @@ fn write_message(to: &mut Writer, message: &Message) {
             fingerprint.write(to);
         }
         Message::CompareReply { op, result } => write_reply(to, op, result),
+        Message::Collect { .. }
+        | Message::CollectReply { .. }
+        | Message::Claim { .. }
+        | Message::ClaimReply { .. }
+        | Message::Announce { .. }
+        | Message::Announced { .. } => write_message_between_members(to, message),
+    }
+}
+
+/// The messages that are about no client's request.
+fn write_message_between_members(to: &mut Writer, message: &Message) {
+    match message {
         Message::Collect { op, ask } => {
             op.write(to);
             ask.write(to);
@@ -305,6 +317,7 @@ fn write_message(to: &mut Writer, message: &Message) {
             known.write(to);
             to.u64(*run);
         }
+        _ => unreachable!("written by the caller"),
     }
 }
 
