@@ -110,7 +110,7 @@ fn a_node_that_lost_its_disk_gets_everything_back() {
     let mut few = Few::new(3);
     put_all(&mut few, 0..6_000);
     few.settle();
-    few.wipe(2);
+    few.wipe(2, true);
     few.settle();
     assert_eq!(rows(&few, 0, Space::Bodies).len(), 6_000);
     assert_eq!(rows(&few, 0, Space::Bodies), rows(&few, 2, Space::Bodies));

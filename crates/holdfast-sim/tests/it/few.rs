@@ -58,6 +58,10 @@ pub(crate) struct Few {
     pub(crate) chunk_questions: usize,
     /// Bytes of comparisons that were carried, both ways.
     pub(crate) compared_bytes: usize,
+    /// Nodes that found their data to be an old copy.
+    pub(crate) put_aside: BTreeSet<usize>,
+    /// Starts so far: each is a run of its own.
+    starts: u64,
 }
 
 impl Few {
@@ -87,10 +91,13 @@ impl Few {
             held: BTreeMap::new(),
             chunk_questions: 0,
             compared_bytes: 0,
+            put_aside: BTreeSet::new(),
+            starts: 0,
         };
         for id in 1..=count {
             let mut store = MemoryStore::new();
-            let (node, _) = Node::start(config(id, &layout, fault), &mut store).expect("starts");
+            let config = few.config(id, fault, false);
+            let (node, _) = Node::start(config, &mut store).expect("starts");
             few.nodes.push((node, store));
         }
         for at in 0..few.nodes.len() {
@@ -143,22 +150,48 @@ impl Few {
         self.feed(at, Input::PeerDown(node_at(other)));
     }
 
-    /// A node's disk is lost, and it starts on an empty one.
-    pub(crate) fn wipe(&mut self, at: usize) {
+    /// A node's disk is lost, and it starts on an empty one, knowing of that or not.
+    pub(crate) fn wipe(&mut self, at: usize, is_known: bool) {
         self.nodes[at].1 = MemoryStore::new();
-        self.restart(at);
+        self.restart_as(at, is_known);
     }
 
     /// A node's process ends and another starts on its disk, which the others notice.
     pub(crate) fn restart(&mut self, at: usize) {
+        self.restart_as(at, false);
+    }
+
+    fn restart_as(&mut self, at: usize, is_disk_lost: bool) {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|other| *other != at).collect();
         others.iter().for_each(|other| self.part(at, *other));
+        let config = self.config(at as u64 + 1, None, is_disk_lost);
         let (_, store) = &mut self.nodes[at];
         store.sync();
         store.take_events();
-        let (node, _) = Node::start(config(at as u64 + 1, &self.layout, None), store).expect("starts");
+        let (node, _) = Node::start(config, store).expect("starts");
         self.nodes[at].0 = node;
         others.iter().for_each(|other| self.join(at, *other));
+    }
+
+    fn config(&mut self, id: u64, planted: Option<Planted>, is_disk_lost: bool) -> Config {
+        self.starts += 1;
+        Config {
+            cluster: ClusterId(9),
+            node: NodeId(id),
+            layout: Arc::clone(&self.layout),
+            fresh_actor: ActorId(1_000 * self.starts + id),
+            started_ms: self.now.wall_ms,
+            is_disk_lost,
+            gives_up_lost_data: false,
+            kernel: [1; 16],
+            planted,
+            message_life_ms: MESSAGE_LIFE_MS,
+            dead_wait_ms: DEAD_WAIT_MS,
+            fingerprint_key: FingerprintKey([7; 32]),
+            compare_every_ms: COMPARE_EVERY_MS,
+            scrub_every_ms: SCRUB_EVERY_MS,
+            gossip_seed: id,
+        }
     }
 
     /// Gives a node one input, and all nodes what follows from it until nothing does.
@@ -190,7 +223,11 @@ impl Few {
                         self.answers.push(answer);
                         continue;
                     }
-                    Effect::RegistryChanged(_) | Effect::PutDataAside | Effect::Event(_) => continue,
+                    Effect::PutDataAside => {
+                        self.put_aside.insert(at);
+                        continue;
+                    }
+                    Effect::RegistryChanged(_) | Effect::Event(_) => continue,
                 };
                 let to = to.0 as usize - 1;
                 if !self.cut.contains(&(at, to)) {
@@ -259,26 +296,6 @@ impl Few {
             self.step_until(u64::MAX, Node::next_timer_us);
         }
         panic!("never answered");
-    }
-}
-
-fn config(id: u64, layout: &Arc<Layout>, planted: Option<Planted>) -> Config {
-    Config {
-        cluster: ClusterId(9),
-        node: NodeId(id),
-        layout: Arc::clone(layout),
-        fresh_actor: ActorId(100 + id),
-        started_ms: 0,
-        is_disk_lost: false,
-        gives_up_lost_data: false,
-        kernel: [1; 16],
-        planted,
-        message_life_ms: MESSAGE_LIFE_MS,
-        dead_wait_ms: DEAD_WAIT_MS,
-        fingerprint_key: FingerprintKey([7; 32]),
-        compare_every_ms: COMPARE_EVERY_MS,
-        scrub_every_ms: SCRUB_EVERY_MS,
-        gossip_seed: id,
     }
 }
 

@@ -8,6 +8,7 @@ mod few;
 mod handed_over;
 mod hint_holders;
 mod late;
+mod lost_disk;
 mod mend;
 mod planted;
 mod regressions;
