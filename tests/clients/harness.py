@@ -15,7 +15,8 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 
 S3_ENDPOINTS = [url for url in os.environ["HOLDFAST_S3_ENDPOINTS"].split(",") if url]
 REST_ENDPOINTS = [url for url in os.environ.get("HOLDFAST_REST_ENDPOINTS", "").split(",") if url]
