@@ -4,6 +4,7 @@
 mod compare;
 mod coverage;
 mod determinism;
+mod dynamo;
 mod few;
 mod handed_over;
 mod hint_holders;
