@@ -4,7 +4,7 @@
 use holdfast_core::planted::Planted;
 use holdfast_sim::hunt::hunt;
 
-const SEEDS_MAX: u64 = 60;
+const SEEDS_MAX: u64 = 200;
 
 fn must_be_caught(fault: Planted) {
     let caught = hunt(fault, 0, SEEDS_MAX, false);
