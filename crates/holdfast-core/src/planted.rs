@@ -31,8 +31,6 @@ pub enum Planted {
     DeadUnasked,
     /// G1: bodies go at once, though somebody may hold hints that name them.
     GateLeftOut,
-    /// G1: a home says what it holds before that is on its disk.
-    VoteBeforeSync,
     /// G2: messages that carry records never die.
     MessagesLiveOn,
     /// G3: records of deletions go after their time, whatever the other homes hold.
@@ -57,7 +55,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 23] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
@@ -71,7 +69,6 @@ impl Planted {
         Self::StandInCountsBesideHome,
         Self::DeadUnasked,
         Self::GateLeftOut,
-        Self::VoteBeforeSync,
         Self::MessagesLiveOn,
         Self::TombstonesTimed,
         Self::AbandonedKept,

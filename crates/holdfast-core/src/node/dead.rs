@@ -12,7 +12,6 @@ use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld};
 use crate::ids::{ChunkId, NodeId, ObjectKey, PartId, Partition, SYSTEM_BUCKET, Tick, UploadId};
 use crate::message::{Digest, Message, OpId, Refusal};
 use crate::place::{Place, after_prefix, chunk_position, partition_of};
-use crate::planted::Planted;
 use crate::record::Record;
 use crate::request::UploadState;
 use crate::storage::{Batch, ReadError, Space, Storage, Visit, WriteSeq};
@@ -401,12 +400,6 @@ impl Step<'_> {
             return Err(Refusal::Abstains);
         }
         Ok(match ask {
-            Collect::Tombstones(records) if self.state.is_planted(Planted::VoteBeforeSync) => {
-                (Collected::Otherwise(self.otherwise(records)), WriteSeq(0))
-            }
-            Collect::Named(parts) if self.state.is_planted(Planted::VoteBeforeSync) => {
-                (Collected::Named(self.named(parts)), WriteSeq(0))
-            }
             Collect::Named(parts) => (Collected::Named(self.named(parts)), self.storage.last_write()),
             Collect::Hints(partitions) => (Collected::Hints(self.hints_held(partitions)), WriteSeq(0)),
             Collect::Tombstones(records) => (Collected::Otherwise(self.otherwise(records)), self.storage.last_write()),

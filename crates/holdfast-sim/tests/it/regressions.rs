@@ -121,3 +121,32 @@ fn a_home_that_is_still_at_it_is_waited_for() {
 fn healing_a_body_does_not_undo_what_was_written_meanwhile() {
     must_hold(283);
 }
+
+/// A node on a new disk counts its starts anew, and took its first generation in gossip for the first ever. The others, who had
+/// known it in that very generation, went on believing what it had told of its old disk.
+#[test]
+fn what_a_lost_disk_had_told_in_gossip_is_disowned() {
+    must_hold(13);
+}
+
+/// Its operations, too, were numbered from the beginning: another node took a write that was handed to it for one that it had
+/// been handed before.
+#[test]
+fn operations_of_a_node_on_a_new_disk_have_numbers_of_their_own() {
+    must_hold(92);
+}
+
+/// Rows of uploads are pushed by those that have them, when they compare: a node that fills its disk waited for that for ever
+/// where nobody else compared. It fetches them now.
+#[test]
+fn a_node_that_fills_its_disk_fetches_rows_of_uploads() {
+    must_hold(1413);
+}
+
+/// The body of a bucket's entry had rotted when a node started. It did not know the bucket, took itself for no home of its keys,
+/// and nothing healed the entry before the next scrub. In another run the healed entry was not taken note of.
+#[test]
+fn an_entry_of_the_registry_whose_body_rotted_is_had_from_others_at_once() {
+    must_hold(1439);
+    must_hold(210);
+}
