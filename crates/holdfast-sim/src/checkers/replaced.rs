@@ -123,16 +123,9 @@ fn replaces(outcome: &PutOutcome, dot: Dot) -> bool {
 pub fn check_record(truth: &Truth, key: KeyIx, asked_us: u64, record: &Record) -> Option<String> {
     let of = truth.of(key);
     record.versions().iter().find_map(|version| {
-        let number = *of.by_dot.get(&version.dot)?;
-        let dot = &of.dots[number.0];
+        let dot = &of.dots[of.by_dot.get(&version.dot)?.0];
         let write = truth.write(dot.write);
-        // A home that was given the write, and cut off before it could say so, may have left a second version, which is
-        // concurrent with what came later (`docs/protocol.md`, what users may rely on).
-        let is_left_behind = write.acked.as_ref().is_some_and(|acked| {
-            let of_ack = &of.dots[acked.dot.0];
-            number < acked.dot && of_ack.dot.actor != dot.dot.actor
-        });
-        let again = write.replaced_us.filter(|_| !write.abandoned && !is_left_behind);
+        let again = write.replaced_us.filter(|_| !write.abandoned);
         let dead_us = dot.dead_us.or(again).filter(|dead_us| *dead_us < asked_us)?;
         let how = if dot.dead_us.is_some() { "" } else { ", and has come back under a new dot" };
         Some(format!(
