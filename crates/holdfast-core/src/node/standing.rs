@@ -130,7 +130,8 @@ impl Standing {
 impl State {
     /// Whether this node must not speak for what it holds (rules S1, S2).
     pub(crate) fn abstains(&self) -> bool {
-        !self.standing.is_vouched_for || (self.standing.is_filling() && !self.is_planted(Planted::LostDiskAnswers))
+        let may_lack = !self.standing.is_vouched_for || self.standing.is_filling();
+        may_lack && !self.is_planted(Planted::LostDiskAnswers)
     }
 
     /// Whether this node must not speak for its copies of a bucket's keys in a partition. What it holds as a stand-in for others
