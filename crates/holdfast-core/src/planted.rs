@@ -31,8 +31,6 @@ pub enum Planted {
     DeadUnasked,
     /// G1: bodies go at once, though somebody may hold hints that name them.
     GateLeftOut,
-    /// G2: messages that carry records never die.
-    MessagesLiveOn,
     /// G3: records of deletions go after their time, whatever the other homes hold.
     TombstonesTimed,
     /// D10: bodies that never became a version are not looked for.
@@ -55,7 +53,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 22] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
@@ -69,7 +67,6 @@ impl Planted {
         Self::StandInCountsBesideHome,
         Self::DeadUnasked,
         Self::GateLeftOut,
-        Self::MessagesLiveOn,
         Self::TombstonesTimed,
         Self::AbandonedKept,
         Self::WrittenWhileReadUncounted,

@@ -380,9 +380,7 @@ impl Turn<'_> {
 
     /// Rule G2: what carries records dies, or one that everybody had forgotten could come back with it.
     fn is_dead(&self, envelope: &Envelope) -> bool {
-        envelope.message.carries_records()
-            && self.step.is_outlived(envelope.header.content_ms)
-            && !self.step.state.is_planted(Planted::MessagesLiveOn)
+        envelope.message.carries_records() && self.step.is_outlived(envelope.header.content_ms)
     }
 
     fn synced(&mut self, seq: WriteSeq) {
