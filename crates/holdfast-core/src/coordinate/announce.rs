@@ -17,8 +17,7 @@ pub(crate) struct AnnounceOp {
 impl AnnounceOp {
     /// Begins, unless the member is being asked. Each connection anew: the member may have forgotten what it heard.
     pub(crate) fn spawn(step: &mut Step<'_>, to: NodeId) {
-        if step.state.standing.wants_to_announce(to) {
-            step.state.standing.announcing.insert(to);
+        if step.state.standing.announcing.insert(to) {
             let id = step.state.new_op();
             step.spawned.push(Box::new(Self { id, to }));
         }
@@ -60,12 +59,10 @@ impl Coordinate for AnnounceOp {
     }
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
-        if node != self.to {
-            return Progress::Until(step.now.after_ms(RESEND_MS));
+        if node == self.to {
+            self.over(step)
+        } else {
+            Progress::Until(step.now.after_ms(RESEND_MS))
         }
-        // Whoever cannot be asked is not waited for.
-        let progress = self.over(step);
-        step.judge_standing();
-        progress
     }
 }

@@ -324,22 +324,22 @@ impl CompareOp {
         if !step.state.standing.is_filling() || what == Compared::Chunks {
             return;
         }
-        if let Some(lacked) = &mut self.lacked {
-            let differ = theirs.iter().filter(|(key, digest)| own.get(*key) != Some(*digest));
-            lacked.extend(differ.map(|(key, _)| (self.stage, key.clone())));
-            if lacked.len() > LACKED_MAX {
-                self.lacked = None;
-            }
-        }
+        let differ = theirs.iter().filter(|(key, digest)| own.get(*key) != Some(*digest));
+        let differ = differ.map(|(key, _)| key);
         if let Compared::Rows(space) = what
             && space != Space::Rows
         {
-            let differ = theirs.iter().filter(|(key, digest)| own.get(*key) != Some(*digest));
-            self.wanted.extend(differ.map(|(key, _)| SideRange {
+            self.wanted.extend(differ.clone().map(|key| SideRange {
                 space,
                 from: key.clone(),
                 to: after_key(key),
             }));
+        }
+        if let Some(lacked) = &mut self.lacked {
+            lacked.extend(differ.map(|key| (self.stage, key.clone())));
+            if lacked.len() > LACKED_MAX {
+                self.lacked = None;
+            }
         }
     }
 

@@ -67,7 +67,7 @@ struct Past {
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     members: BTreeMap<NodeId, Past>,
-    /// The sum of the bounds when they were last noted, in milliseconds.
+    /// Each bound when it was last noted, in milliseconds.
     noted_ms: BTreeMap<NodeId, u64>,
 }
 
@@ -88,16 +88,7 @@ impl Heard {
 
     /// A member announces itself. Says what is known of it, and whether there is something new to be written.
     pub(crate) fn announced(&mut self, node: NodeId, said: &Announcement) -> (Known, bool) {
-        let fresh = Past {
-            actor: said.actor,
-            born_ms: said.born_ms,
-            run: said.run,
-            boot: said.boot,
-            bound: said.bound,
-            boot_before: 0,
-            bound_before: Tick(0),
-            is_replacement: false,
-        };
+        let fresh = Past::beginning_with(said);
         let Some(past) = self.members.get_mut(&node) else {
             self.members.insert(node, fresh);
             return (Known::Nothing, true);
@@ -142,17 +133,14 @@ impl Heard {
         } = *facts;
         let Some(past) = self.members.get_mut(&node) else {
             // This node has forgotten what it heard, or was not told yet.
-            let past = Past {
+            let first = Past::beginning_with(&Announcement {
                 actor,
                 born_ms: 0,
                 run,
                 boot,
                 bound,
-                boot_before: 0,
-                bound_before: Tick(0),
-                is_replacement: false,
-            };
-            self.members.insert(node, past);
+            });
+            self.members.insert(node, first);
             return true;
         };
         if past.actor != actor {
@@ -197,6 +185,20 @@ impl Heard {
 }
 
 impl Past {
+    /// Nothing was heard of this member before.
+    const fn beginning_with(said: &Announcement) -> Self {
+        Self {
+            actor: said.actor,
+            born_ms: said.born_ms,
+            run: said.run,
+            boot: said.boot,
+            bound: said.bound,
+            boot_before: 0,
+            bound_before: Tick(0),
+            is_replacement: false,
+        }
+    }
+
     const fn judge(&self, said: &Announcement) -> Known {
         if self.boot_before >= said.boot || self.bound_before.0 > said.bound.0 {
             Known::Later

@@ -99,11 +99,6 @@ impl Standing {
         self.filling.is_some()
     }
 
-    /// Whether this node must be announced to a member.
-    pub(crate) fn wants_to_announce(&self, node: NodeId) -> bool {
-        !self.announcing.contains(&node)
-    }
-
     pub(crate) const fn soundness(&self) -> Soundness {
         if self.filling.is_some() {
             Soundness::Filling
@@ -194,7 +189,7 @@ impl Step<'_> {
         self.write(batch, Tick(0))
     }
 
-    /// A member has answered the announcement.
+    /// A member has answered the announcement. What follows from it is judged at the end of the input.
     pub(crate) fn vouched_by(&mut self, node: NodeId, known: Known, run: u64) {
         if known == Known::OtherData && self.state.identity.disk != DiskState::Whole {
             self.state.gossip.disown_earlier_facts(self.now, self.effects);
@@ -208,12 +203,10 @@ impl Step<'_> {
                 self.tell(ClusterEvent::OldCopyFound { by: node });
                 self.state.standing.is_condemned = true;
                 self.state.standing.is_vouched_for = false;
-                self.set_disk_state(DiskState::Old);
-                return self.effects.push(Effect::PutDataAside);
+                return self.set_disk_state(DiskState::Old);
             }
         }
         self.state.standing.answered.insert(node, run);
-        self.judge_standing();
     }
 
     /// Looks whether enough members have vouched for this node: a majority, itself included, and, for a while, all that gossip

@@ -1,15 +1,12 @@
 //! Anti-entropy by hand (rules A1, A2): what little it costs to find few differences among many keys, and that damage on one
-//! disk is found and healed from the others. The simulator's disks do not rot, and its clusters are small.
+//! disk is found and healed from the others. The simulator's clusters are small.
 
-use bytes::Bytes;
 use holdfast_core::bucket::Settings;
-use holdfast_core::content::StoredBody;
-use holdfast_core::ids::ObjectKey;
 use holdfast_core::place::Place;
-use holdfast_core::request::{Answer, Put, PutValue, Request};
+use holdfast_core::request::{Answer, Put, Request};
 use holdfast_core::storage::{ReadError, Space, Storage, Visit};
 
-use crate::few::{COMPARE_EVERY_MS, Few, PARTITION_BITS, SCRUB_EVERY_MS, key, settings};
+use crate::few::{COMPARE_EVERY_MS, Few, PARTITION_BITS, SCRUB_EVERY_MS, key, put, settings};
 
 /// Among so many keys differences are looked for; the published figure is that of 100,000.
 fn keys_count() -> u128 {
@@ -21,21 +18,6 @@ const fn spread() -> Settings {
         shards: 16,
         ..settings(2)
     }
-}
-
-fn put(settings: Settings, key: ObjectKey) -> Request {
-    Request::Put(Put {
-        settings,
-        key,
-        context: None,
-        value: PutValue::Object {
-            etag: "e".to_owned(),
-            headers: Vec::new(),
-            body: StoredBody::Inline(Bytes::from_static(b"what was written")),
-        },
-        w: None,
-        wait_all: false,
-    })
 }
 
 fn put_all(few: &mut Few, keys: impl Iterator<Item = u128>) {

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use holdfast_core::bucket::Settings;
+use holdfast_core::content::StoredBody;
 use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::{ActorId, BucketId, ClusterId, NodeId, ObjectKey, RequestId};
 use holdfast_core::layout::{Layout, Member};
 use holdfast_core::message::{Envelope, Message};
 use holdfast_core::node::{ClientToken, Config, DEAD_WAIT_MS, Effect, Input, MESSAGE_LIFE_MS, Node};
 use holdfast_core::planted::Planted;
-use holdfast_core::request::{Answer, ClientRequest, Request};
+use holdfast_core::request::{Answer, ClientRequest, Put, PutValue, Request};
 use holdfast_core::time::Now;
 use holdfast_core::wire::message::encode;
 use holdfast_store::MemoryStore;
@@ -42,6 +44,22 @@ pub(crate) fn key(name: &str) -> ObjectKey {
         bucket: BucketId(5),
         key: name.to_owned(),
     }
+}
+
+/// A plain put of a small object.
+pub(crate) fn put(settings: Settings, key: ObjectKey) -> Request {
+    Request::Put(Put {
+        settings,
+        key,
+        context: None,
+        value: PutValue::Object {
+            etag: "e".to_owned(),
+            headers: Vec::new(),
+            body: StoredBody::Inline(Bytes::from_static(b"what was written")),
+        },
+        w: None,
+        wait_all: false,
+    })
 }
 
 /// Nodes 1 to n at places 0 to n − 1. Messages between them arrive at once and in order; time passes only when told.

@@ -1,13 +1,11 @@
 //! Disks that are lost or put back from an old copy, by hand (rules S1, S2): what the simulator, which strikes one machine of a
 //! run and lets it know, does not reach.
 
-use bytes::Bytes;
-use holdfast_core::content::StoredBody;
 use holdfast_core::gossip::Soundness;
 use holdfast_core::node::MESSAGE_LIFE_MS;
-use holdfast_core::request::{Answer, Get, Put, PutValue, ReadFault, Request, WantedBodies};
+use holdfast_core::request::{Answer, Get, ReadFault, Request, WantedBodies};
 
-use crate::few::{Few, key, settings};
+use crate::few::{self, Few, key, settings};
 
 /// Three message lives and time to compare.
 const FILLED_MS: u64 = 3 * MESSAGE_LIFE_MS + 30_000;
@@ -15,18 +13,7 @@ const FILLED_MS: u64 = 3 * MESSAGE_LIFE_MS + 30_000;
 const BOUND_MS: u64 = 30_000;
 
 fn put(name: &str) -> Request {
-    Request::Put(Put {
-        settings: settings(2),
-        key: key(name),
-        context: None,
-        value: PutValue::Object {
-            etag: "e".to_owned(),
-            headers: Vec::new(),
-            body: StoredBody::Inline(Bytes::from_static(b"what was written")),
-        },
-        w: None,
-        wait_all: false,
-    })
+    few::put(settings(2), key(name))
 }
 
 fn get(name: &str) -> Request {
