@@ -27,14 +27,15 @@ KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
 
 class Cluster:
-    """Five nodes of `holdfast dev`."""
+    """Some nodes of `holdfast dev`."""
 
-    def __init__(self, binary, port_base):
+    def __init__(self, binary, port_base, nodes=NODES):
         self.binary = binary
+        self.nodes = nodes
         self.dir = tempfile.mkdtemp(prefix="holdfast-healing-")
         self.data = f"{self.dir}/data"
         env_file = f"{self.dir}/env"
-        self.run("dev", "--nodes", str(NODES), "--detach", "--data", self.data, "--port-base", str(port_base), "--env-file", env_file)
+        self.run("dev", "--nodes", str(nodes), "--detach", "--data", self.data, "--port-base", str(port_base), "--env-file", env_file)
         lines = subprocess.run(["sh", "-c", f". {env_file} && env"], capture_output=True, text=True, check=True).stdout
         self.environment = dict(line.split("=", 1) for line in lines.splitlines() if "=" in line)
         self.s3 = self.environment["HOLDFAST_S3_ENDPOINTS"].split(",")
@@ -146,7 +147,8 @@ def one_home_down(cluster, generator):
 
 
 def frozen_tail(cluster):
-    bucket, others = "tail", [0, 1, 2, 3]
+    bucket, victim = "tail", cluster.nodes - 1
+    others = list(range(victim))
     cluster.client(0).create_bucket(Bucket=bucket)
     stop, took, lock = threading.Event(), [], threading.Lock()
 
@@ -163,9 +165,9 @@ def frozen_tail(cluster):
         running = [pool.submit(work, number) for number in range(8)]
         time.sleep(12)
         frozen_at = time.monotonic()
-        os.kill(cluster.pid(VICTIM), signal.SIGSTOP)
+        os.kill(cluster.pid(victim), signal.SIGSTOP)
         time.sleep(30)
-        os.kill(cluster.pid(VICTIM), signal.SIGCONT)
+        os.kill(cluster.pid(victim), signal.SIGCONT)
         time.sleep(3)
         stop.set()
         failures = sum(one.exception() is not None for one in running)
@@ -176,7 +178,7 @@ def frozen_tail(cluster):
 
     usual = p99(-10, 0)
     row(
-        "put and get of 3 KB through the others while one node is frozen for 30 s: p99 before; in seconds 0 to 2, 2 to 12, 12 to 30",
+        f"put and get of 3 KB through the others while one of {cluster.nodes} nodes is frozen for 30 s: p99 before; in seconds 0 to 2, 2 to 12, 12 to 30",
         f"{usual:.0f} ms; {p99(0, 2):.0f}, {p99(2, 12):.0f}, {p99(12, 30):.0f} ms; {failures} failures",
     )
 
@@ -233,6 +235,11 @@ def main():
             detection(cluster)
         if "frozen_tail" in wanted:
             frozen_tail(cluster)
+            three = Cluster(cluster.binary, options.port_base + 1_000, 3)
+            try:
+                frozen_tail(three)
+            finally:
+                three.end()
         if "one_home_down" in wanted:
             one_home_down(cluster, os.path.abspath(options.generator))
         if "lost_disk" in wanted:

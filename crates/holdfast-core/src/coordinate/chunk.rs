@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::stand_ins::StandIns;
+use super::stand_ins::{StandIns, silent_and_needed};
 use super::{Coordinate, Origin, Progress, read_fault, timed_out_read, unavailable_write, unchanged, write_fault};
 use crate::ids::{ChunkId, NodeId, Partition};
 use crate::message::{Message, OpId, Refusal};
@@ -18,6 +18,8 @@ use crate::storage::{ChunkHeader, ChunkWriteError, ReadError, WriteSeq};
 
 /// A chunk is sent again after this long: it may be in a long queue, and is dear to send twice.
 const RESEND_MS: u64 = 5_000;
+/// Whether homes have gone silent meanwhile is looked at this often, in milliseconds.
+const LOOK_MS: u64 = 500;
 /// Another home is asked for a range after this long (rule Q2).
 const HEDGE_MS: u64 = 400;
 
@@ -41,6 +43,9 @@ pub(crate) struct WriteChunkOp {
     stand_ins: StandIns,
     /// The batch that says whom this node owes the chunk, if it stands in.
     owed: WriteSeq,
+    begun_us: u64,
+    /// When those who have not answered are sent the chunk again.
+    resend_us: u64,
     deadline_us: u64,
     answered: bool,
     refusal: Option<Refusal>,
@@ -65,6 +70,8 @@ impl WriteChunkOp {
             sloppy: write.settings.sloppy,
             stand_ins: StandIns::default(),
             owed: WriteSeq(0),
+            begun_us: step.now.mono_us,
+            resend_us: step.now.after_ms(RESEND_MS),
             tally: Tally::new(homes, usize::from(write.settings.w)),
             deadline_us: step.now.after_ms(u64::from(deadline_ms)),
             answered: false,
@@ -101,8 +108,20 @@ impl WriteChunkOp {
             return;
         }
         let vacant = self.tally.vacant(instead_of);
+        self.seat_stand_ins(step, &vacant);
+    }
+
+    /// Sends the chunk to stand-ins for silent homes that would be waited for.
+    fn pass_over_silent(&mut self, step: &mut Step<'_>) {
+        if self.sloppy && !self.answered {
+            let silent = silent_and_needed(step, &self.tally);
+            self.seat_stand_ins(step, &silent);
+        }
+    }
+
+    fn seat_stand_ins(&mut self, step: &mut Step<'_>, homes: &[NodeId]) {
         let partition = self.header.partition;
-        for node in self.stand_ins.seat(step, partition, &mut self.tally, &vacant) {
+        for node in self.stand_ins.seat(step, partition, &mut self.tally, homes) {
             if node == step.state.me() && step.storage.is_full() {
                 self.note(node, Err(Refusal::DiskFull));
             } else {
@@ -130,7 +149,16 @@ impl WriteChunkOp {
         if self.answered && self.tally.is_settled() {
             return Progress::Done;
         }
-        Progress::Until(step.now.after_ms(RESEND_MS).min(self.deadline_us))
+        self.next_wake(step)
+    }
+
+    fn next_wake(&self, step: &Step<'_>) -> Progress {
+        let look_us = if self.answered {
+            u64::MAX
+        } else {
+            step.now.after_ms(LOOK_MS)
+        };
+        Progress::Until(look_us.min(self.resend_us).min(self.deadline_us))
     }
 
     fn note(&mut self, from: NodeId, result: Result<(), Refusal>) {
@@ -163,6 +191,7 @@ impl Coordinate for WriteChunkOp {
         }
         self.ask_stand_ins(step, Vote::Down);
         self.ask_stand_ins(step, Vote::No);
+        self.pass_over_silent(step);
         self.judge(step)
     }
 
@@ -182,7 +211,7 @@ impl Coordinate for WriteChunkOp {
         if result.is_ok() && !self.stand_ins.owed_by(me).is_empty() {
             // A chunk held for others counts once it is on disk whom it is owed to.
             step.wait(self.owed, Waiter::Own(self.id));
-            return Progress::Until(step.now.after_ms(RESEND_MS).min(self.deadline_us));
+            return self.next_wake(step);
         }
         self.note(me, result.map_err(Refusal::from));
         self.judge(step)
@@ -202,14 +231,21 @@ impl Coordinate for WriteChunkOp {
             }
             return Progress::Done;
         }
+        let asked = self.tally.asked();
+        step.note_unanswered(&asked, self.begun_us);
+        self.pass_over_silent(step);
+        if step.now.mono_us < self.resend_us {
+            return self.next_wake(step);
+        }
+        self.resend_us = step.now.after_ms(RESEND_MS);
         if !self.answered {
             self.ask_stand_ins(step, Vote::Asked);
         }
         let me = step.state.me();
-        for home in self.tally.asked().into_iter().filter(|home| *home != me) {
+        for home in asked.into_iter().filter(|home| *home != me) {
             self.send_to(step, home);
         }
-        Progress::Until(step.now.after_ms(RESEND_MS).min(self.deadline_us))
+        self.next_wake(step)
     }
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
@@ -231,6 +267,7 @@ pub(crate) struct ReadChunkOp {
     candidates: Vec<NodeId>,
     asked: Vec<NodeId>,
     refusal: Option<Refusal>,
+    begun_us: u64,
     deadline_us: u64,
 }
 
@@ -239,8 +276,8 @@ impl ReadChunkOp {
         let partition = partition_of(chunk_position(read.id), step.state.layout().partition_bits());
         let me = step.state.me();
         let mut candidates: Vec<NodeId> = step.state.layout().preference_list(partition).collect();
-        // A stable sort: this node's own disk is nearest, then the order of the list.
-        candidates.sort_by_key(|node| *node != me);
+        // A stable sort: this node's own disk is nearest, then the order of the list, who is silent last.
+        candidates.sort_by_key(|node| (*node != me, step.state.is_silent(step.now, *node)));
         candidates.reverse();
         Self {
             id: step.state.new_op(),
@@ -252,6 +289,7 @@ impl ReadChunkOp {
             candidates,
             asked: Vec::new(),
             refusal: None,
+            begun_us: step.now.mono_us,
             deadline_us: step.now.after_ms(u64::from(deadline_ms)),
         }
     }
@@ -338,6 +376,7 @@ impl Coordinate for ReadChunkOp {
             self.origin.answer(step, Answer::ReadFailed(timed_out_read(1, 0)));
             return Progress::Done;
         }
+        step.note_unanswered(&self.asked, self.begun_us);
         self.ask_next(step)
     }
 

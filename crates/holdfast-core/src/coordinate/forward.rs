@@ -12,8 +12,14 @@ use crate::message::{Message, OpId};
 use crate::node::state::{About, Step};
 use crate::request::{Answer, ClientRequest, Request, StateChange, WriteError, WriteFault};
 
-/// A home that has not answered after this long is taken for stuck, and the next one is tried. A write may legitimately
-/// take two rounds on slow disks, and trying early costs a second coordinator.
+/// A home asks back at once before it begins (rule D7). One that has not after this long is passed over: nothing was granted
+/// to it, so trying another costs no second coordinator. Longer with each time that all have been tried …
+const CLAIM_WAIT_MS: u64 = 300;
+/// … but not longer than this; after two such turns a node that may stands in itself.
+const TURNS_BEFORE_STANDING_IN: u32 = 2;
+
+/// A home that was granted the write and has not answered after this long is taken for stuck, and the next one is tried. A
+/// write may legitimately take two rounds on slow disks, and trying early costs a second coordinator.
 pub(super) const NEXT_HOME_MS: u64 = 2_000;
 
 /// And one that keeps saying that it is at it, after this long, in microseconds: others may be where it cannot reach.
@@ -29,8 +35,10 @@ pub(crate) struct ForwardOp {
     /// Homes not tried yet, best first; then tried ones again.
     candidates: VecDeque<NodeId>,
     current: Option<NodeId>,
-    /// Homes not asked yet.
+    /// Homes not asked yet in this turn.
     untried: usize,
+    /// How often all of them were asked.
+    turns: u32,
     /// How often a home was asked: after the first time, nobody can say that nothing changed.
     asked: usize,
     deadline_us: u64,
@@ -40,6 +48,8 @@ pub(crate) struct ForwardOp {
     granted_until_us: u64,
     /// When it was asked.
     asked_us: u64,
+    /// When another one is tried.
+    until_us: u64,
 }
 
 impl ForwardOp {
@@ -60,11 +70,13 @@ impl ForwardOp {
             request,
             content_ms,
             untried: candidates.len(),
+            turns: 0,
             candidates,
             current: None,
             asked: 0,
             granted_until_us: 0,
             asked_us: 0,
+            until_us: 0,
         }
     }
 
@@ -88,7 +100,7 @@ impl ForwardOp {
         if let Some(tried) = self.current.take() {
             self.candidates.push_back(tried);
         }
-        let Some(at) = self.candidates.iter().position(|home| step.state.is_up(*home)) else {
+        let Some(at) = self.best(step) else {
             if self.may_stand_in {
                 return self.stand_in(step, self.asked > 0);
             }
@@ -119,7 +131,11 @@ impl ForwardOp {
             self.id = step.state.new_op();
         }
         self.asked += 1;
-        self.untried = self.untried.saturating_sub(1);
+        if self.untried == 0 {
+            self.turns += 1;
+            self.untried = self.candidates.len() + 1;
+        }
+        self.untried -= 1;
         let mut request = self.request.clone();
         let left_ms = (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32;
         let passed_ms = step.now.wall_ms.saturating_sub(self.content_ms);
@@ -131,7 +147,21 @@ impl ForwardOp {
             content_ms: Some(self.content_ms),
         };
         step.send(home, Message::Forward { op: self.id, request }, about);
-        Progress::Until(step.now.after_ms(NEXT_HOME_MS).min(self.deadline_us))
+        let wait_ms = (CLAIM_WAIT_MS << self.turns.min(8)).min(NEXT_HOME_MS);
+        self.wait_until(step.now.after_ms(wait_ms))
+    }
+
+    fn wait_until(&mut self, until_us: u64) -> Progress {
+        self.until_us = until_us.min(self.deadline_us);
+        Progress::Until(self.until_us)
+    }
+
+    /// The next home that can be asked; who owes an answer already comes last.
+    fn best(&self, step: &Step<'_>) -> Option<usize> {
+        let homes = self.candidates.iter().enumerate();
+        let up = homes.filter(|(_, home)| step.state.is_up(**home));
+        up.min_by_key(|(_, home)| step.state.is_silent(step.now, **home))
+            .map(|(at, _)| at)
     }
 
     /// No home answers: this node coordinates, under the same request id.
@@ -166,7 +196,7 @@ impl Coordinate for ForwardOp {
 
     fn reply(&mut self, step: &mut Step<'_>, _from: NodeId, message: Message) -> Progress {
         let Message::ForwardReply { answer, .. } = message else {
-            return Progress::Until(self.deadline_us);
+            return Progress::Until(self.until_us);
         };
         let Answer::WriteFailed(WriteError {
             state: StateChange::Unchanged,
@@ -200,13 +230,9 @@ impl Coordinate for ForwardOp {
         if self.current == Some(by) && step.now.mono_us < self.asked_us.saturating_add(PATIENCE_US_MAX) {
             self.granted_until_us = step.now.after_ms(NEXT_HOME_MS);
             step.send(by, Message::ClaimReply { op: claim }, About::default());
+            return self.wait_until(self.granted_until_us);
         }
-        let until_us = if self.current == Some(by) {
-            self.granted_until_us
-        } else {
-            step.now.after_ms(NEXT_HOME_MS)
-        };
-        Progress::Until(until_us.min(self.deadline_us))
+        Progress::Until(self.until_us)
     }
 
     fn timer(&mut self, step: &mut Step<'_>) -> Progress {
@@ -215,20 +241,21 @@ impl Coordinate for ForwardOp {
                 .answer(step, unknown(WriteFault::TimedOut { needed: 1, synced: 0 }));
             return Progress::Done;
         }
-        if self.untried == 0 && self.may_stand_in && !self.leaves_to_others(step) {
+        if let Some(home) = self.current.filter(|_| self.granted_until_us == 0) {
+            step.note_unanswered(&[home], self.asked_us);
+        }
+        let were_all_asked = self.untried == 0 && self.turns + 1 >= TURNS_BEFORE_STANDING_IN;
+        if were_all_asked && self.may_stand_in && !self.leaves_to_others(step) {
             return self.stand_in(step, true);
         }
         self.try_next(step)
     }
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
-        if self.current == Some(node) && self.granted_until_us > step.now.mono_us {
-            // It may be doing it, though it can no longer say so.
-            return Progress::Until(self.granted_until_us.min(self.deadline_us));
-        }
-        if self.current == Some(node) {
+        // One that was granted the write may be doing it, though it can no longer say so.
+        if self.current == Some(node) && self.granted_until_us <= step.now.mono_us {
             return self.try_next(step);
         }
-        Progress::Until(step.now.after_ms(NEXT_HOME_MS).min(self.deadline_us))
+        Progress::Until(self.until_us)
     }
 }

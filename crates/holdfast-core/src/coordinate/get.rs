@@ -192,9 +192,10 @@ impl GetOp {
         }
     }
 
-    /// Asks as many further homes as are needed for R answers, homes that are up first.
+    /// Asks as many further homes as are needed for R answers, those that are up, and who is silent last.
     fn ask_needed(&mut self, step: &mut Step<'_>, beyond: usize) {
-        let spares: Vec<NodeId> = self.tally.with(Vote::Spare).collect();
+        let mut spares: Vec<NodeId> = self.tally.with(Vote::Spare).collect();
+        spares.sort_by_key(|home| step.state.is_silent(step.now, *home));
         let mut missing =
             (self.tally.needed() + beyond).saturating_sub(self.tally.count(Vote::Yes) + self.tally.count(Vote::Asked));
         for home in spares {
@@ -391,11 +392,13 @@ impl Coordinate for GetOp {
             return Progress::Done;
         }
         if self.tally.verdict() == Verdict::Met {
+            step.note_unanswered(self.holders.asked(), self.asked_us);
             // All that was waited for is somebody who may hold a hint.
             return self.finish(step);
         }
         // Whoever was asked may be slow, or the message lost: ask one more, and the same ones again.
         let asked = self.tally.asked();
+        step.note_unanswered(&asked, self.asked_us);
         let beyond = asked.len();
         for home in asked {
             self.ask(step, home);

@@ -217,7 +217,14 @@ impl Coordinate for HandoffOp {
         self.walk(step)
     }
 
+    /// A damaged chunk is nothing to hand over, and trying for ever would keep the gate shut for ever: whoever has a good copy
+    /// brings it to the home, by a debt of its own or by comparison.
     fn own_chunk_read(&mut self, step: &mut Step<'_>, result: Result<Option<Bytes>, ReadError>) -> Progress {
+        if result == Err(ReadError::Corrupt)
+            && let Some(chunk) = &self.chunk
+        {
+            let _ = step.strike_off_chunk(&chunk.key(), self.home);
+        }
         if PushChunk::take(&mut self.chunk, result) {
             self.send_chunk(step)
         } else {

@@ -57,6 +57,8 @@ pub(crate) struct ListOp {
     /// Such nodes of whom only hints were wanted; asked no more.
     unheard: Vec<NodeId>,
     repairs: usize,
+    /// When they were asked.
+    asked_us: u64,
     deadline_us: u64,
 }
 
@@ -86,6 +88,7 @@ impl ListOp {
             abstaining: Vec::new(),
             unheard: Vec::new(),
             repairs: 0,
+            asked_us: step.now.mono_us,
             deadline_us: step.now.after_ms(u64::from(deadline_ms)),
         })
     }
@@ -222,7 +225,10 @@ impl ListOp {
             let (needed, reached) = (needed as u8, copies.len() as u8);
             return Err(ReadFault::Unavailable { needed, reached, down });
         }
-        copies.sort_by_key(|home| (self.avoid.contains(home), *home != me));
+        copies.sort_by_key(|home| {
+            let is_slow = self.avoid.contains(home) || step.state.is_silent(step.now, *home);
+            (is_slow, *home != me)
+        });
         copies.truncate(needed);
         self.add_holders(step, shard, &mut copies);
         Ok(copies)
@@ -279,7 +285,8 @@ impl ListOp {
         }
     }
 
-    fn send_questions(&self, step: &mut Step<'_>) {
+    fn send_questions(&mut self, step: &mut Step<'_>) {
+        self.asked_us = step.now.mono_us;
         for (node, rounds) in &self.asked {
             let shards = rounds.iter().map(|at| self.cursor(*at)).collect();
             let message = Message::List {
@@ -405,6 +412,7 @@ impl Coordinate for ListOp {
         }
         match self.asked.pop_first() {
             Some((slow, rounds)) => {
+                step.note_unanswered(&[slow], self.asked_us);
                 self.avoid.retain(|node| *node != slow);
                 self.avoid_and_retry(step, slow, &rounds)
             }

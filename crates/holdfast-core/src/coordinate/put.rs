@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::contents::content_of;
-use super::stand_ins::StandIns;
+use super::stand_ins::{StandIns, silent_and_needed};
 use super::{Coordinate, Origin, Progress, RESEND_MS, unavailable_write, unchanged, unknown, write_fault};
 use crate::bucket::Settings;
 use crate::content::Content;
@@ -48,7 +48,11 @@ pub(crate) struct PutOp {
     body: Bytes,
     side: Vec<SideRow>,
     begun_us: u64,
+    /// When this round's nodes were asked first.
+    asked_us: u64,
     deadline_us: u64,
+    /// What the client said it had seen.
+    given: Context,
     /// What this put knew: of the client or the coordinator, its own dot included.
     own_context: Context,
     dot: Dot,
@@ -168,8 +172,10 @@ impl PutOp {
             body,
             side: side.clone(),
             begun_us: step.now.mono_us,
+            asked_us: step.now.mono_us,
             content_ms: *content_ms,
             deadline_us: step.now.after_ms(u64::from(*deadline_ms)),
+            given: put.context.clone().unwrap_or_default(),
             own_context: Context::new(),
             dot: Dot {
                 actor: step.state.identity.actor,
@@ -235,6 +241,7 @@ impl PutOp {
     /// Counts from the beginning: the same homes, and stand-ins as they are needed now.
     fn count_anew(&mut self, step: &Step<'_>) {
         self.tally = self.tally.anew();
+        self.asked_us = step.now.mono_us;
         self.abstaining.clear();
         ask_those_up(step, &mut self.tally, is_sloppy(&self.settings, &self.side));
         if is_sloppy(&self.settings, &self.side) {
@@ -251,9 +258,13 @@ impl PutOp {
         if !is_sloppy(&self.settings, &self.side) {
             return;
         }
-        let (me, vacant) = (step.state.me(), self.tally.vacant(instead_of));
-        let partition = self.place.partition;
-        for node in self.stand_ins.seat(step, partition, &mut self.tally, &vacant) {
+        let vacant = self.tally.vacant(instead_of);
+        self.seat_stand_ins(step, &vacant);
+    }
+
+    fn seat_stand_ins(&mut self, step: &mut Step<'_>, homes: &[NodeId]) {
+        let (me, partition) = (step.state.me(), self.place.partition);
+        for node in self.stand_ins.seat(step, partition, &mut self.tally, homes) {
             if node != me {
                 self.send_to(step, node);
             }
@@ -360,6 +371,15 @@ impl PutOp {
         step.send(home, Message::Write(write), about);
     }
 
+    /// Begins a round. Where a silent home would be waited for, somebody stands in for it from the beginning.
+    fn ask_first(&mut self, step: &mut Step<'_>) {
+        self.ask_all(step);
+        if is_sloppy(&self.settings, &self.side) {
+            let silent = silent_and_needed(step, &self.tally);
+            self.seat_stand_ins(step, &silent);
+        }
+    }
+
     fn ask_all(&self, step: &mut Step<'_>) {
         let me = step.state.me();
         for node in self.tally.asked().into_iter().filter(|node| *node != me) {
@@ -422,7 +442,7 @@ impl PutOp {
         self.answered = true;
         let outcome = PutOutcome {
             dot: self.dot,
-            context: self.own_context.clone(),
+            context: self.context_to_tell(),
             etag: self.content.etag.clone(),
             siblings: self.copy.record.sibling_count() as u32,
             coordinator: step.state.me(),
@@ -434,6 +454,17 @@ impl PutOp {
             clocks: self.clocks.clone(),
         };
         self.origin.answer(step, Answer::Put(outcome));
+    }
+
+    /// What the client has seen by now. Its own dot covers what came before it in its life: of that the client has seen
+    /// nothing while it lives on as a sibling, or when it was replaced by another who saw it.
+    fn context_to_tell(&self) -> Context {
+        let has_seen_all = self.blind || !self.settled && self.copy.record.sibling_count() <= 1;
+        if has_seen_all {
+            self.own_context.clone()
+        } else {
+            self.given.clone()
+        }
     }
 
     fn note(&mut self, from: NodeId, result: Result<Written, Refusal>) {
@@ -460,7 +491,7 @@ impl Coordinate for PutOp {
     }
 
     fn start(&mut self, step: &mut Step<'_>) -> Progress {
-        self.ask_all(step);
+        self.ask_first(step);
         self.judge(step)
     }
 
@@ -504,6 +535,7 @@ impl Coordinate for PutOp {
         if !self.answered && self.wants_second_round(step) && self.tally.verdict() == Verdict::Met {
             return self.begin_second_round(step);
         }
+        step.note_unanswered(&self.tally.asked(), self.asked_us);
         if !self.answered && self.tally.verdict() == Verdict::Pending {
             // Slow is not dead, but nobody waits for it either (rule Q2).
             self.ask_stand_ins(step, Vote::Asked);

@@ -69,7 +69,7 @@ impl StandIns {
         self.owes.get(&node).cloned().unwrap_or_default()
     }
 
-    /// The first that owes nothing yet, else whoever owes least.
+    /// The first that is not silent and owes nothing yet, else whoever owes least.
     fn choose(&self, step: &Step<'_>, partition: Partition, tally: &Tally) -> Option<NodeId> {
         let homes: Vec<NodeId> = tally.homes().collect();
         let usable = |node: &NodeId| {
@@ -77,6 +77,19 @@ impl StandIns {
             !homes.contains(node) && step.state.is_up(*node) && !failed
         };
         let members = step.state.layout().preference_list(partition).filter(usable);
-        members.min_by_key(|node| self.owes.get(node).map_or(0, Vec::len))
+        members.min_by_key(|node| {
+            let owes = self.owes.get(node).map_or(0, Vec::len);
+            (step.state.is_silent(step.now, *node), owes)
+        })
     }
+}
+
+/// Silent homes without which a write would be waiting: there are not enough others (rule Q2).
+pub(crate) fn silent_and_needed(step: &Step<'_>, tally: &Tally) -> Vec<NodeId> {
+    let mut asked = tally.vacant(Vote::Asked);
+    asked.retain(|home| step.state.is_silent(step.now, *home));
+    if tally.possible() >= tally.needed() + asked.len() {
+        asked.clear();
+    }
+    asked
 }

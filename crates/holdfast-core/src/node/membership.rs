@@ -82,6 +82,7 @@ impl Turn<'_> {
             return;
         }
         self.step.state.up.insert(node);
+        self.step.state.silent.heard(node, self.step.now.mono_us);
         self.step.state.gossip.peer_up(self.step.now, node, self.step.effects);
         AnnounceOp::spawn(&mut self.step, node);
         if self.step.state.is_up(node) {
@@ -97,6 +98,7 @@ impl Turn<'_> {
 
     pub(super) fn datagram(&mut self, from: NodeId, bytes: &[u8]) {
         let step = &mut self.step;
+        step.state.silent.heard(from, step.now.mono_us);
         step.state
             .gossip
             .datagram(step.now, from, bytes, step.storage, step.effects);

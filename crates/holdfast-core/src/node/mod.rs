@@ -17,6 +17,7 @@ pub(crate) mod ranges;
 pub(crate) mod replaced;
 pub(crate) mod replica;
 pub(crate) mod side;
+pub(crate) mod silent;
 pub(crate) mod standing;
 mod start;
 pub(crate) mod state;
@@ -342,7 +343,11 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn peer(&mut self, from: NodeId, envelope: Envelope) {
-        if envelope.header.cluster != self.step.state.config.cluster || self.is_dead(&envelope) {
+        if envelope.header.cluster != self.step.state.config.cluster {
+            return;
+        }
+        self.step.state.silent.heard(from, self.step.now.mono_us);
+        if self.is_dead(&envelope) {
             return;
         }
         match envelope.message {

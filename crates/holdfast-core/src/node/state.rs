@@ -14,6 +14,7 @@ use super::heard::Heard;
 use super::hints::HintIndex;
 use super::identity::Identity;
 use super::replaced::Replaced;
+use super::silent::Silent;
 use super::standing::Standing;
 use super::{Config, Effect};
 use crate::coordinate::Coordinate;
@@ -83,6 +84,8 @@ pub(crate) struct State {
     pub(crate) replaced: Replaced,
     /// Smoothed time that members take to answer a read, in microseconds (rule Q2: a short, measured delay).
     pub(crate) read_latency_us: u64,
+    /// Who owes an answer and says nothing.
+    pub(crate) silent: Silent,
     next_op: u64,
     next_chunk: u64,
     synced: WriteSeq,
@@ -167,6 +170,7 @@ impl State {
             handed_over: HandedOver::default(),
             replaced: Replaced::default(),
             read_latency_us: 2_000,
+            silent: Silent::default(),
             next_op,
             next_chunk: 0,
             synced: WriteSeq(0),

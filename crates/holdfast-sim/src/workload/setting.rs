@@ -63,14 +63,20 @@ impl Memory {
                     self.remember(key, Known { context, seen });
                 }
             }
-            // With siblings beside it, the context covers versions that nobody has seen.
-            (Answer::Put(outcome), _) if outcome.siblings <= 1 => {
+            (Answer::Put(outcome), _) => {
                 let Some((write, _)) = ask.write else { return };
+                if outcome.siblings > 1 && truth.write(write).known.is_none() {
+                    // What a blind write left beside itself it has not seen, and nobody knows from here what that is.
+                    return;
+                }
                 let key = truth.write(write).key;
                 let of = truth.of(key);
                 if let Some(dot) = of.by_dot.get(&outcome.dot) {
                     let mut seen = of.dots[dot.0].past.clone();
-                    seen.insert(dot.0);
+                    // With siblings beside it, the client is told only what it said itself.
+                    if outcome.context.covers(outcome.dot) {
+                        seen.insert(dot.0);
+                    }
                     let context = outcome.context.clone();
                     self.remember(key, Known { context, seen });
                 }

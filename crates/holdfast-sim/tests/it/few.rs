@@ -151,6 +151,23 @@ impl Few {
         }
     }
 
+    /// A process stands still, which nobody is told: what it is sent is lost, and it says nothing.
+    pub(crate) fn freeze(&mut self, at: usize) {
+        for other in (0..self.nodes.len()).filter(|other| *other != at) {
+            self.cut.extend([(at, other), (other, at)]);
+        }
+    }
+
+    /// It goes on.
+    pub(crate) fn thaw(&mut self, at: usize) {
+        self.cut.retain(|(from, to)| *from != at && *to != at);
+    }
+
+    /// Time since the beginning, in milliseconds.
+    pub(crate) const fn passed_ms(&self) -> u64 {
+        self.now.mono_us / 1_000
+    }
+
     /// What one node sends to another waits, and neither knows.
     pub(crate) fn hold(&mut self, from: usize, to: usize) {
         self.held.insert((from, to), Vec::new());

@@ -13,6 +13,7 @@ mod lost_disk;
 mod mend;
 mod planted;
 mod regressions;
+mod silent;
 
 use holdfast_sim::checkers::Violation;
 use holdfast_sim::run::{Options, Report, run};

@@ -150,3 +150,17 @@ fn an_entry_of_the_registry_whose_body_rotted_is_had_from_others_at_once() {
     must_hold(1439);
     must_hold(210);
 }
+
+/// A put with an old context was replaced while it was tried again, by one that had seen its siblings. The context that it answered
+/// covered its own dot, and with that all that was earlier in that dot's life: siblings that its client had never seen.
+#[test]
+fn a_put_that_was_replaced_tells_no_context_that_covers_what_its_client_has_not_seen() {
+    must_hold(159);
+}
+
+/// A stand-in owed a home a chunk, and its copy rotted. It tried to hand it over for ever, and nothing of that partition could be
+/// forgotten.
+#[test]
+fn a_rotten_chunk_is_owed_no_longer() {
+    must_hold(488);
+}

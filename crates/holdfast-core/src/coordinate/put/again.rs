@@ -51,8 +51,8 @@ impl PutOp {
     }
 
     /// The write took effect and was replaced since, by somebody who saw it: writing it again would undo that (rule D7).
-    /// W homes must have what replaced it, so that the answer is as durable as any. The context answered is this put's
-    /// own: its client has seen nothing of what came after.
+    /// W homes must have what replaced it, so that the answer is as durable as any. Its client has seen nothing of what came
+    /// after, and is told no context that covers it.
     pub(super) fn settle(
         &mut self,
         step: &mut Step<'_>,
@@ -85,7 +85,7 @@ impl PutOp {
             return self.fail(step, WriteFault::Damaged);
         }
         self.count_anew(step);
-        self.ask_all(step);
+        self.ask_first(step);
         self.judge(step)
     }
 

@@ -68,7 +68,7 @@ impl PutOp {
         self.is_last_round = by_homes || self.rounds_above >= ROUNDS_ABOVE_MAX;
         self.beyond = None;
         self.count_anew(step);
-        self.ask_all(step);
+        self.ask_first(step);
         self.judge(step)
     }
 }
