@@ -1,4 +1,5 @@
-//! Bodies that versions left behind, and what members ask each other before they go (rules D10, G1).
+//! Bodies that versions left behind, remnants that say what is over, and what members ask each other before either goes
+//! (rules D10, G1, G3).
 //!
 //! A body is dead when no home's version or open upload names its parts, nobody can commit them any more, and no hint or
 //! message that may name them is left anywhere. Only then do its chunks go. Nothing here rests on a time alone: a member
@@ -7,7 +8,7 @@
 use alloc::vec::Vec;
 
 use crate::content::Manifest;
-use crate::ids::{NodeId, PartId, Partition};
+use crate::ids::{NodeId, PartId, Partition, UploadId};
 use crate::message::Digest;
 use crate::place::Place;
 
@@ -16,8 +17,7 @@ use crate::place::Place;
 pub struct DeadBody {
     /// Unix milliseconds since when.
     pub since_ms: u64,
-    /// Of a record that is to go: how many homes its key has, which nobody knows any more once the bucket is deleted. 0 for a
-    /// body.
+    /// Of a remnant: how many homes its key has, which nobody knows any more once the bucket is deleted. 0 for a body.
     pub homes: u8,
     /// Its parts.
     pub manifest: Manifest,
@@ -34,6 +34,20 @@ pub struct ChunkRange {
     pub to: u32,
 }
 
+/// What says only that something is over, and may go once nobody can bring back what that was (rule G3): a record of
+/// deletions, or the row of a closed upload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Remnant {
+    /// Of which key.
+    pub place: Place,
+    /// Of which upload of it; `None` for the key's record.
+    pub upload: Option<UploadId>,
+    /// What it is, exactly.
+    pub digest: Digest,
+    /// How many homes its key has: a node that is none of these, but could have been taken for one, may also hold nothing.
+    pub homes: u8,
+}
+
 /// What a collector asks a member.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Collect {
@@ -41,13 +55,12 @@ pub enum Collect {
     Named(Vec<(Place, PartId)>),
     /// Do you hold hints of these partitions?
     Hints(Vec<Partition>),
-    /// Are these your records, exactly, and nothing but deletions? With how many homes each key has: a node that is none of
-    /// these, but could have been taken for one, may also hold nothing.
-    Tombstones(Vec<(Place, Digest, u8)>),
+    /// Do you hold these remnants, exactly so?
+    Remnants(Vec<Remnant>),
     /// Remove these chunks.
     Remove(Vec<ChunkRange>),
-    /// Remove these records, those that are still exactly so.
-    Erase(Vec<(Place, Digest)>),
+    /// Remove these remnants, those that are still exactly so.
+    Erase(Vec<Remnant>),
     /// These rows of [`crate::storage::Space::Dead`] are done with.
     Forget(Vec<Vec<u8>>),
 }
@@ -59,7 +72,7 @@ pub enum Collected {
     Named(Vec<PartId>),
     /// What it holds of hints.
     Hints(HintsHeld),
-    /// The records that are not so here, by their places in the question.
+    /// The remnants that are not so here, by their places in the question.
     Otherwise(Vec<u32>),
     /// Done.
     Done,

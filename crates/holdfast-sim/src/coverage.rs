@@ -105,6 +105,8 @@ pub enum Reached {
     GatesOpened,
     /// A home forgot a record of deletions.
     TombstonesForgotten,
+    /// A home forgot the row of a closed upload.
+    UploadsForgotten,
     /// A message was encoded and decoded.
     WireRoundTrips,
     /// Ends of a run compared copy by copy.
@@ -137,7 +139,7 @@ pub enum Reached {
 
 impl Reached {
     /// Everything that is counted.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 64] = [
         Self::Operations,
         Self::Retries,
         Self::Faults,
@@ -187,6 +189,7 @@ impl Reached {
         Self::GatesHeld,
         Self::GatesOpened,
         Self::TombstonesForgotten,
+        Self::UploadsForgotten,
         Self::WireRoundTrips,
         Self::CopiesCompared,
         Self::Datagrams,

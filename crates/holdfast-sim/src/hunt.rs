@@ -1,7 +1,8 @@
 //! Many seeds on several threads, each seed on one: for soaks, and for planted faults.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use holdfast_core::planted::Planted;
@@ -160,4 +161,44 @@ pub fn hunt(planted: Planted, from: u64, count: u64, both: bool) -> Caught {
         }
     }
     caught
+}
+
+/// A fault, and from which seed on it is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hunt {
+    /// What is planted.
+    pub fault: Planted,
+    /// The first seed.
+    pub from: u64,
+}
+
+/// Hunts on several threads, and tells of each in the order given, as soon as it and all before it are over.
+pub fn hunt_all(hunts: &[Hunt], count: u64, jobs: usize, both: bool, each: &mut dyn FnMut(Hunt, Caught)) {
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            let (next, sender) = (&next, sender.clone());
+            scope.spawn(move || {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(one) = hunts.get(at) else { return };
+                    let caught = hunt(one.fault, one.from, count, both);
+                    if sender.send((at, caught)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut told = 0;
+        for (at, caught) in receiver {
+            early.insert(at, caught);
+            while let Some(caught) = early.remove(&told) {
+                each(hunts[told], caught);
+                told += 1;
+            }
+        }
+    });
 }

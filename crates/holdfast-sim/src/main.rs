@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use holdfast_core::planted::Planted;
 use holdfast_sim::checkers::Violation;
 use holdfast_sim::coverage::Reached;
-use holdfast_sim::hunt::{Catch, hunt, soak};
+use holdfast_sim::hunt::{Catch, Hunt, hunt_all, soak};
 use holdfast_sim::run::{Options, Report, run};
 use holdfast_sim::trace::Detail;
 
@@ -16,7 +16,8 @@ const USAGE: &str = "\
 usage: cargo xtask sim --seeds N [--from S] [--jobs J]   run N seeds
        cargo xtask sim --seed S [--trace] [--planted-fault NAME]      replay one seed
        cargo xtask sim --planted [--from S] [--only NAME] [--both]    every planted fault must be noticed;
-                                                                      --both: also by what clients see";
+                                                                      --both: also by what clients see
+       cargo xtask sim --planted --starts K [--only NAME]             how many seeds that takes, from K places";
 
 /// Within so many seeds every planted fault must be noticed.
 const PLANTED_SEEDS_MAX: u64 = 1_000;
@@ -64,7 +65,15 @@ fn main() -> ExitCode {
 fn act(arguments: &Arguments) -> Result<bool, String> {
     let from = arguments.number("--from")?.unwrap_or(0);
     if arguments.flag("--planted") {
-        return Ok(planted(from, arguments.value("--only"), arguments.flag("--both")));
+        let faults = match arguments.value("--only") {
+            None => Planted::ALL.to_vec(),
+            Some(name) => vec![fault(name)?],
+        };
+        let jobs = jobs(arguments)?;
+        return Ok(match arguments.number("--starts")? {
+            None => planted(&faults, from, jobs, arguments.flag("--both")),
+            Some(starts) => medians(&faults, from, starts, jobs),
+        });
     }
     if let Some(seed) = arguments.number("--seed")? {
         return replay(arguments, seed);
@@ -75,10 +84,13 @@ fn act(arguments: &Arguments) -> Result<bool, String> {
     }
 }
 
-fn seeds(arguments: &Arguments, from: u64, count: u64) -> Result<bool, String> {
+fn jobs(arguments: &Arguments) -> Result<usize, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.number("--jobs")?.map_or(cores, |jobs| jobs as usize);
-    let soak = soak(from, count, jobs, Options::default(), &|report| {
+    Ok(arguments.number("--jobs")?.map_or(cores, |jobs| jobs as usize))
+}
+
+fn seeds(arguments: &Arguments, from: u64, count: u64) -> Result<bool, String> {
+    let soak = soak(from, count, jobs(arguments)?, Options::default(), &|report| {
         if !report.violations.is_empty() {
             tell(report);
         }
@@ -138,13 +150,10 @@ fn fault(name: &str) -> Result<Planted, String> {
     known.ok_or_else(|| format!("there is no planted fault `{name}`; there are {:?}", Planted::ALL))
 }
 
-fn planted(from: u64, only: Option<&str>, both: bool) -> bool {
+fn planted(faults: &[Planted], from: u64, jobs: usize, both: bool) -> bool {
+    let hunts: Vec<Hunt> = faults.iter().map(|fault| Hunt { fault: *fault, from }).collect();
     let mut all_caught = true;
-    for fault in Planted::ALL {
-        if only.is_some_and(|only| format!("{fault:?}") != only) {
-            continue;
-        }
-        let caught = hunt(fault, from, PLANTED_SEEDS_MAX, both);
+    hunt_all(&hunts, PLANTED_SEEDS_MAX, jobs, both, &mut |hunt, caught| {
         let tell = |catch: Option<Catch>| match catch {
             Some(catch) => format!(
                 "after {:>4} seeds ({:?}, seed {})",
@@ -152,13 +161,40 @@ fn planted(from: u64, only: Option<&str>, both: bool) -> bool {
             ),
             None => "NOT NOTICED".to_owned(),
         };
-        println!("{:<22} {}", format!("{fault:?}"), tell(caught.by_any));
+        println!("{:<22} {}", format!("{:?}", hunt.fault), tell(caught.by_any));
         if both || caught.by_clients.is_some() {
             println!("{:<22}   by what clients see {}", "", tell(caught.by_clients));
         }
         all_caught &= caught.by_any.is_some();
-    }
+    });
     all_caught
+}
+
+/// How many seeds it takes to notice each fault, from so many places, each as far from the last as is looked at most.
+fn medians(faults: &[Planted], from: u64, starts: u64, jobs: usize) -> bool {
+    let begins = |at: u64| from + at * PLANTED_SEEDS_MAX;
+    println!("| fault | median | least | most | not within {PLANTED_SEEDS_MAX} |\n|---|---:|---:|---:|---:|");
+    for fault in faults.iter().copied() {
+        let hunts: Vec<Hunt> = (0..starts)
+            .map(|at| Hunt {
+                fault,
+                from: begins(at),
+            })
+            .collect();
+        let mut took = Vec::new();
+        hunt_all(&hunts, PLANTED_SEEDS_MAX, jobs, false, &mut |_, caught| {
+            took.push(caught.by_any.map_or(u64::MAX, |catch| catch.after));
+        });
+        took.sort_unstable();
+        let missed = took.iter().filter(|seeds| **seeds == u64::MAX).count();
+        let told = |at: usize| match took.get(at) {
+            None | Some(&u64::MAX) => "–".to_owned(),
+            Some(seeds) => seeds.to_string(),
+        };
+        let (median, most) = (told(took.len() / 2), told((took.len() - missed).saturating_sub(1)));
+        println!("| `{fault:?}` | {median} | {} | {most} | {missed} |", told(0));
+    }
+    true
 }
 
 fn tell(report: &Report) {

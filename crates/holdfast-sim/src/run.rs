@@ -288,7 +288,8 @@ impl Run {
                 Step::Inside => {}
                 Step::Client(event) => self.workload.on(event, &mut self.world, &mut self.watch),
                 Step::Quiet => {
-                    let what = format!("did not {what} within {within_us} us ({} events)", self.world.events);
+                    let (events, awaited) = (self.world.events, self.world.awaited());
+                    let what = format!("did not {what} within {within_us} us ({events} events){awaited}");
                     self.watch.violated(self.world.now_us, Promise::Lively, what);
                     return false;
                 }

@@ -103,8 +103,20 @@ impl Watch {
         }
     }
 
+    /// A node wrote the row of an upload, or forgot it.
+    fn upload_written(&mut self, now_us: u64, node: NodeIx, change: &RowChange) {
+        if change.after.is_none() {
+            self.coverage.reach(Reached::UploadsForgotten);
+        }
+        let found = forgotten::check_upload(&mut self.truth.uploads_forgotten, node, change);
+        self.judge(now_us, Promise::ForgottenStays, found);
+    }
+
     /// A node wrote a row.
     pub fn row_written(&mut self, now_us: u64, node: NodeIx, actor: ActorId, cause: Cause, change: &RowChange) {
+        if change.space == Space::Uploads {
+            return self.upload_written(now_us, node, change);
+        }
         let Some(key) = self.truth.key_of_row(&change.key) else {
             let what = format!("n{} wrote a row that no client asked for: {:02x?}", node.0, change.key);
             return self.violated(now_us, Promise::OneDotOneValue, what);

@@ -1,5 +1,5 @@
 //! Forgetting dead bodies (rules D10, G1): the chunks of what was overwritten, deleted or never became an object go, and
-//! their space comes back.
+//! their space comes back. Remnants go the same way (rule G3): records of deletions, rows of closed uploads.
 //!
 //! Each home collects what it noted itself; whoever stands first on the preference list begins first, and tells the other
 //! homes what is done. One collection at a time, of many bodies, in this order:
@@ -20,10 +20,10 @@ use alloc::vec::Vec;
 
 use super::{Coordinate, Progress, RESEND_MS};
 use crate::content::ManifestPart;
-use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld};
+use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld, Remnant};
 use crate::event::ClusterEvent;
 use crate::ids::{NodeId, PartId, Partition, Tick};
-use crate::message::{Digest, Message, OpId, Refusal};
+use crate::message::{Message, OpId, Refusal};
 use crate::node::dead::{CHUNKS_AT_ONCE, KeptBody};
 use crate::node::state::{About, ChunkWaiter, Step, Waiter};
 use crate::place::Place;
@@ -75,10 +75,8 @@ struct Candidate {
     key: Vec<u8>,
     place: Place,
     parts: Vec<ManifestPart>,
-    /// The digest of the record, when it is that which is to go: it says nothing but that the object was deleted.
-    tombstone: Option<Digest>,
-    /// How many homes its key has.
-    n: u8,
+    /// What is to go, when it is no body: it says only that something is over.
+    remnant: Option<Remnant>,
     /// Whom to ask about it.
     asked: Vec<NodeId>,
 }
@@ -86,7 +84,7 @@ struct Candidate {
 impl Candidate {
     /// Nothing is left to be forgotten: all of it is named, or the object lives again.
     fn is_spared(&self) -> bool {
-        self.parts.is_empty() && self.tombstone.is_none()
+        self.parts.is_empty() && self.remnant.is_none()
     }
 }
 
@@ -148,8 +146,7 @@ impl CollectOp {
         let due = due.into_iter().map(|(key, place, body)| {
             let (n, asked) = homes_of_dead(step, &place, &body);
             Candidate {
-                tombstone: step.tombstone_digest(&key, &place),
-                n,
+                remnant: step.remnant(&key, &place, n),
                 asked,
                 key,
                 place,
@@ -247,8 +244,8 @@ impl CollectOp {
                     return stop(step, node, why);
                 }
             }
-            (Collect::Tombstones(_), Ok(_)) if step.state.is_planted(Planted::TombstonesTimed) => {}
-            (Collect::Tombstones(records), Ok(Collected::Otherwise(places))) => self.keep(&records, &places),
+            (Collect::Remnants(_), Ok(_)) if step.state.is_planted(Planted::TombstonesTimed) => {}
+            (Collect::Remnants(remnants), Ok(Collected::Otherwise(places))) => self.keep(&remnants, &places),
             (Collect::Remove(_) | Collect::Erase(_) | Collect::Forget(_), Ok(Collected::Done)) => {}
             (_, Err(refusal)) => return stop(step, node, why_refused(refusal)),
             _ => return stop(step, node, HeldWhy::Failed),
@@ -266,18 +263,19 @@ impl CollectOp {
         }
     }
 
-    /// Records that a home does not hold exactly so wait for another time: it has not heard of the deletion, or of more.
-    fn keep(&mut self, asked: &[(Place, Digest, u8)], otherwise: &[u32]) {
+    /// Remnants that a home does not hold exactly so wait for another time: it has not heard of the end, or of more.
+    fn keep(&mut self, asked: &[Remnant], otherwise: &[u32]) {
         if otherwise.is_empty() {
             return;
         }
-        let kept: BTreeSet<&Place> = otherwise
+        let kept: BTreeSet<_> = otherwise
             .iter()
             .filter_map(|at| asked.get(*at as usize))
-            .map(|(place, ..)| place)
+            .map(|remnant| (&remnant.place, remnant.upload))
             .collect();
+        let is_kept = |remnant: &Remnant| kept.contains(&(&remnant.place, remnant.upload));
         self.candidates
-            .retain(|candidate| candidate.tombstone.is_none() || !kept.contains(&candidate.place));
+            .retain(|candidate| !candidate.remnant.as_ref().is_some_and(is_kept));
     }
 
     /// Bodies of partitions of which somebody holds hints wait for another time. An error when this member's word is no good.
@@ -367,29 +365,23 @@ impl CollectOp {
             }
         }
         let mut asks = batched(names, Collect::Named);
-        asks.extend(self.of_tombstones(step, Collect::Tombstones, |place, digest, n| (place, digest, n)));
+        asks.extend(self.of_remnants(step, Collect::Remnants));
         asks
     }
 
-    /// A question to every home of each record that is to go.
-    fn of_tombstones<T: Clone>(
-        &self,
-        step: &Step<'_>,
-        ask: impl Fn(Vec<T>) -> Collect,
-        name: impl Fn(Place, Digest, u8) -> T,
-    ) -> VecDeque<(NodeId, Collect)> {
-        let mut records: BTreeMap<NodeId, Vec<T>> = BTreeMap::new();
+    /// A question to every home of each remnant that is to go.
+    fn of_remnants(&self, step: &Step<'_>, ask: impl Fn(Vec<Remnant>) -> Collect) -> VecDeque<(NodeId, Collect)> {
+        let mut remnants: BTreeMap<NodeId, Vec<Remnant>> = BTreeMap::new();
         for candidate in &self.candidates {
-            let Some(digest) = candidate.tombstone else { continue };
+            let Some(remnant) = &candidate.remnant else { continue };
             for home in candidate.asked.iter().copied() {
                 if step.state.is_planted(Planted::DeadUnasked) && home != step.state.me() {
                     continue;
                 }
-                let records = records.entry(home).or_default();
-                records.push(name(candidate.place.clone(), digest, candidate.n));
+                remnants.entry(home).or_default().push(remnant.clone());
             }
         }
-        batched(records, ask)
+        batched(remnants, ask)
     }
 
     /// Every member may hold chunks: as a home, for one that was away, or because it once was a home.
@@ -418,14 +410,14 @@ impl CollectOp {
             .into_iter()
             .flat_map(|batch| all_members(step, &Collect::Remove(batch)));
         let mut asks: VecDeque<_> = asks.collect();
-        asks.extend(self.of_tombstones(step, Collect::Erase, |place, digest, _| (place, digest)));
+        asks.extend(self.of_remnants(step, Collect::Erase));
         asks
     }
 
     fn bodies_to_forget(&self, step: &Step<'_>) -> VecDeque<(NodeId, Collect)> {
         let mut keys: BTreeMap<NodeId, Vec<Vec<u8>>> = BTreeMap::new();
-        // What is said of a deleted record goes with it, home by home.
-        for candidate in self.candidates.iter().filter(|candidate| candidate.tombstone.is_none()) {
+        // What is filed of a remnant goes with it, home by home.
+        for candidate in self.candidates.iter().filter(|candidate| candidate.remnant.is_none()) {
             let me = step.state.me();
             let mut homes = candidate.asked.clone();
             if candidate.is_spared() {
@@ -477,7 +469,7 @@ pub(crate) fn homes_of(step: &Step<'_>, place: &Place) -> Vec<NodeId> {
     step.state.layout().homes(place.partition, n).collect()
 }
 
-/// How many homes the key of a dead body or record has, and whom to ask: also who may have been taken for a home by a node
+/// How many homes the key of a dead body or a remnant has, and whom to ask: also who may have been taken for a home by a node
 /// that did not know the bucket yet.
 fn homes_of_dead(step: &Step<'_>, place: &Place, body: &DeadBody) -> (u8, Vec<NodeId>) {
     if body.homes == 0 {

@@ -18,6 +18,7 @@ use crate::fingerprint::{Fingerprint, KeyRange};
 use crate::ids::{ChunkId, NodeId, Partition};
 use crate::message::{Compared, Comparison, Digest, Message, OpId, RangeRows, Refusal, SideRange, SideRow};
 use crate::node::ranges::{after_key, in_groups, parse_chunk_key};
+use crate::node::side::upload_key_of;
 use crate::node::standing::{LACKED_MAX, Lacked};
 use crate::node::state::{About, Step};
 use crate::place::Place;
@@ -405,14 +406,24 @@ impl CompareOp {
         self.next(step)
     }
 
-    /// Reads a side row and pushes it. Unconfirmed: a lost one differs again at the next comparison.
+    /// Reads a side row and pushes it. Unconfirmed: a lost one differs again at the next comparison. A part never goes without
+    /// its upload: a member that has forgotten the two would take it for one of an upload that is open elsewhere.
     fn push_side(&self, step: &mut Step<'_>, space: Space, key: Vec<u8>) {
-        let Ok(Some(value)) = step.storage.get(space, &key) else {
+        let upload = (space == Space::Parts).then(|| (Space::Uploads, upload_key_of(&key).to_vec()));
+        let rows: Vec<SideRow> = upload
+            .into_iter()
+            .chain([(space, key)])
+            .filter_map(|(space, key)| {
+                let value = step.storage.get(space, &key).ok()??;
+                Some(SideRow { space, key, value })
+            })
+            .collect();
+        if rows.last().is_none_or(|row| row.space != space) {
             return;
-        };
+        }
         let message = Message::WriteSide {
             op: step.state.new_op(),
-            rows: alloc::vec![SideRow { space, key, value }],
+            rows,
             check_open: false,
         };
         step.send(self.peer, message, About::default());

@@ -109,8 +109,10 @@ impl ScrubOp {
             Some(false) => step.state.fingerprints.wrong += 1,
             None => step.state.scrub.damaged += 1,
         }
-        if space == Space::Rows {
-            check_bodies(step, &segment);
+        match space {
+            Space::Rows => check_bodies(step, &segment),
+            Space::Uploads => step.file_closed_uploads(&segment),
+            _ => {}
         }
         self.stage = Stage::Rows(at, Some(segment.from));
         Progress::Until(step.now.after_ms(PAUSE_MS))

@@ -5,10 +5,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::ranges::chunk_key;
+use super::side::{is_closed, upload_key_of};
 use super::state::{ChunkWaiter, Step};
 use crate::content::{BodyForm, Manifest, ManifestPart};
 use crate::coordinate::sweep::Met;
-use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld};
+use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld, Remnant};
 use crate::ids::{ChunkId, NodeId, ObjectKey, PartId, Partition, SYSTEM_BUCKET, Tick, UploadId};
 use crate::message::{Digest, Message, OpId, Refusal};
 use crate::place::{Place, after_prefix, chunk_position, partition_of};
@@ -32,8 +33,20 @@ const LEFT_BY_UPLOAD: u8 = 2;
 /// … or by nobody: a part that no version was ever made of.
 const ABANDONED: u8 = 3;
 
-/// What a record of deletions left behind is filed under: the record itself, which is to go.
+/// Remnants are filed here, too: a record of deletions …
 const TOMBSTONE: u8 = 4;
+/// … and the row of a closed upload.
+const CLOSED_UPLOAD: u8 = 5;
+
+/// What a disk holds under a remnant's name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// Exactly this, and it says only that something is over.
+    Over(Digest),
+    /// An object, or an upload that is open.
+    Alive,
+}
 
 /// A dead body, its key in [`Space::Dead`] and the key that it was of.
 pub(crate) type KeptBody = (Vec<u8>, Place, DeadBody);
@@ -181,16 +194,19 @@ impl Step<'_> {
     /// Adds to a batch that this home's record says nothing any more but that the object was deleted. The registry's deletions stay:
     /// they are few, and ids of buckets are counted by them. Of a bucket that this node does not know the other homes see to it.
     pub(crate) fn note_tombstone(&mut self, place: &Place, after: &Record, batch: &mut Batch) {
-        if !after.is_tombstone() || place.bucket == SYSTEM_BUCKET {
-            return;
+        if after.is_tombstone() && place.bucket != SYSTEM_BUCKET {
+            self.file_remnant(place, TOMBSTONE, &[], batch);
         }
+    }
+
+    fn file_remnant(&mut self, place: &Place, kind: u8, what: &[u8], batch: &mut Batch) {
         if let Some(bucket) = self.state.registry.bucket_by_id(place.bucket) {
             let body = DeadBody {
                 since_ms: self.now.wall_ms,
                 homes: bucket.settings.n,
                 manifest: Manifest { parts: Vec::new() },
             };
-            self.put_dead(dead_key(place, TOMBSTONE, &[]), &body, batch);
+            self.put_dead(dead_key(place, kind, what), &body, batch);
         }
     }
 
@@ -203,52 +219,119 @@ impl Step<'_> {
         }
     }
 
-    /// The digest of a record that is to be forgotten, if a dead body's key is that of one: `None` when the object lives again.
-    pub(crate) fn tombstone_digest(&self, key: &[u8], place: &Place) -> Option<Digest> {
-        if dead_key(place, TOMBSTONE, &[]) != key {
-            return None;
-        }
-        let (copy, digest) = self.read_copy_and_digest(place).ok()??;
-        copy.record.is_tombstone().then_some(digest)
-    }
-
-    /// Which of these are not exactly this home's records, or say more than deletions. Who is no home may hold nothing.
-    fn otherwise(&self, records: &[(Place, Digest, u8)]) -> Vec<u32> {
-        let is_so = |(place, digest, n): &(Place, Digest, u8)| match self.read_copy_and_digest(place) {
-            Ok(Some((copy, own))) => own == *digest && copy.record.is_tombstone(),
-            Ok(None) => !self.state.layout().is_home(self.state.me(), place.partition, *n),
-            Err(_) => false,
+    /// The remnant that is filed under a key of [`Space::Dead`], as it is on this disk: `None` when it is a body's, or not over
+    /// after all.
+    pub(crate) fn remnant(&self, key: &[u8], place: &Place, homes: u8) -> Option<Remnant> {
+        let upload = match key.strip_prefix(place.row_key().as_slice())? {
+            [TOMBSTONE] => None,
+            [CLOSED_UPLOAD, id @ ..] => Some(UploadId(u128::from_be_bytes(id.try_into().ok()?))),
+            _ => return None,
         };
-        let places = (0..).zip(records);
-        places.filter(|(_, record)| !is_so(record)).map(|(at, _)| at).collect()
+        let Ok(Found::Over(digest)) = self.found(place, upload) else {
+            return None;
+        };
+        Some(Remnant {
+            place: place.clone(),
+            upload,
+            digest,
+            homes,
+        })
     }
 
-    /// Forgets records of deletions, those that are still exactly so: nothing that they replaced exists anywhere. One of which
-    /// this node's clock has not passed the ticks yet stays for another time.
-    fn erase(&mut self, records: &[(Place, Digest)]) -> WriteSeq {
+    /// What is there now, under a remnant's name.
+    fn found(&self, place: &Place, upload: Option<UploadId>) -> Result<Found, ReadError> {
+        let found = if let Some(upload) = upload {
+            let row = self.storage.get(Space::Uploads, &place.upload_key(upload))?;
+            row.map(|row| (is_closed(&row), self.compared_digest(Space::Uploads, &row)))
+        } else {
+            let own = self.read_copy_and_digest(place)?;
+            own.map(|(copy, digest)| (copy.record.is_tombstone(), digest))
+        };
+        Ok(match found {
+            None => Found::Nothing,
+            Some((true, digest)) => Found::Over(digest),
+            Some((false, _)) => Found::Alive,
+        })
+    }
+
+    /// Which of these remnants are not exactly so here. Who is no home may hold nothing.
+    fn otherwise(&self, remnants: &[Remnant]) -> Vec<u32> {
+        let is_so = |remnant: &Remnant| match self.found(&remnant.place, remnant.upload) {
+            Ok(Found::Over(own)) => own == remnant.digest,
+            Ok(Found::Nothing) => self.is_no_home(remnant),
+            Ok(Found::Alive) | Err(_) => false,
+        };
+        let places = (0..).zip(remnants);
+        places
+            .filter(|(_, remnant)| !is_so(remnant))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    fn is_no_home(&self, remnant: &Remnant) -> bool {
+        let (me, partition) = (self.state.me(), remnant.place.partition);
+        !self.state.layout().is_home(me, partition, remnant.homes)
+    }
+
+    /// Forgets remnants, those that are still exactly so: nothing that they ended exists anywhere.
+    fn erase(&mut self, remnants: &[Remnant]) -> Result<WriteSeq, ReadError> {
         let mut batch = Batch::default();
-        for (place, digest) in records {
-            let Ok(Some((copy, own))) = self.read_copy_and_digest(place) else {
-                continue;
-            };
-            let tick = copy.record.tick_max();
-            if own != *digest || !copy.record.is_tombstone() || tick >= Tick::from_millis(self.now.wall_ms) {
+        for remnant in remnants {
+            if self.found(&remnant.place, remnant.upload)? != Found::Over(remnant.digest) {
                 continue;
             }
-            let dead = dead_key(place, TOMBSTONE, &[]);
-            let filed = self.storage.get(Space::Dead, &dead).ok().flatten();
-            if let Some(body) = filed.and_then(|row| decode_dead(&row).ok()) {
+            let place = &remnant.place;
+            let filed = match remnant.upload {
+                None if !self.erase_record(place, &mut batch) => continue,
+                None => dead_key(place, TOMBSTONE, &[]),
+                Some(upload) => {
+                    self.erase_upload(place, upload, &mut batch)?;
+                    dead_key(place, CLOSED_UPLOAD, &upload.0.to_be_bytes())
+                }
+            };
+            let known = self.storage.get(Space::Dead, &filed).ok().flatten();
+            if let Some(body) = known.and_then(|row| decode_dead(row).ok()) {
                 self.state.dead.take_away(&body);
             }
-            batch.remove(Space::Dead, dead);
-            batch.remove(Space::Rows, place.row_key());
-            self.state.clock.forgot(tick);
+            batch.remove(Space::Dead, filed);
         }
-        if batch.changes.is_empty() {
+        Ok(if batch.changes.is_empty() {
             self.storage.last_write()
         } else {
             self.write(batch, Tick(0))
+        })
+    }
+
+    /// Removes a record of deletions. One of which this node's clock has not passed the ticks yet stays for another time.
+    fn erase_record(&mut self, place: &Place, batch: &mut Batch) -> bool {
+        let Ok(Some((copy, _))) = self.read_copy_and_digest(place) else {
+            return false;
+        };
+        let tick = copy.record.tick_max();
+        if tick >= Tick::from_millis(self.now.wall_ms) {
+            return false;
         }
+        batch.remove(Space::Rows, place.row_key());
+        self.state.clock.forgot(tick);
+        true
+    }
+
+    /// Removes the row of a closed upload and those of its parts, at once: a part without its upload would pass for one of an
+    /// upload that is open elsewhere.
+    fn erase_upload(&self, place: &Place, upload: UploadId, batch: &mut Batch) -> Result<(), ReadError> {
+        let key = place.upload_key(upload);
+        let to = after_prefix(key.clone());
+        self.storage.scan(Space::Parts, &key, &to, &mut |part, _| {
+            batch.remove(Space::Parts, part.to_vec());
+            Visit::Next
+        })?;
+        batch.remove(Space::Uploads, key);
+        Ok(())
+    }
+
+    /// Files the row of an upload that is closed: it is to go, some day.
+    pub(crate) fn file_closed_upload(&mut self, place: &Place, upload: UploadId, batch: &mut Batch) {
+        self.file_remnant(place, CLOSED_UPLOAD, &upload.0.to_be_bytes(), batch);
     }
 
     /// Adds to a batch the parts of an upload that is closed by it.
@@ -344,7 +427,7 @@ impl Step<'_> {
         for key in keys {
             // The object lived when a collector looked at it, and was deleted again since.
             if let Some((place, _)) = Place::parse(key)
-                && self.tombstone_digest(key, &place).is_some()
+                && self.remnant(key, &place, 0).is_some()
             {
                 continue;
             }
@@ -402,8 +485,11 @@ impl Step<'_> {
         Ok(match ask {
             Collect::Named(parts) => (Collected::Named(self.named(parts)), self.storage.last_write()),
             Collect::Hints(partitions) => (Collected::Hints(self.hints_held(partitions)), WriteSeq(0)),
-            Collect::Tombstones(records) => (Collected::Otherwise(self.otherwise(records)), self.storage.last_write()),
-            Collect::Erase(records) => (Collected::Done, self.erase(records)),
+            Collect::Remnants(remnants) => (
+                Collected::Otherwise(self.otherwise(remnants)),
+                self.storage.last_write(),
+            ),
+            Collect::Erase(remnants) => (Collected::Done, self.erase(remnants)?),
             Collect::Forget(keys) => (Collected::Done, self.forget_dead(keys)?),
             Collect::Remove(_) => (Collected::Done, WriteSeq(0)),
         })
@@ -463,8 +549,8 @@ impl Step<'_> {
             Visit::Next
         })?;
         self.storage.scan(Space::Parts, &from, &to, &mut |key, row| {
-            // The upload's key, then a number of two bytes. A part of an upload that is unknown here may be open elsewhere.
-            let upload = &key[..key.len().saturating_sub(2)];
+            // A part of an upload that is unknown here may be open elsewhere.
+            let upload = upload_key_of(key);
             if closed.contains(upload) {
                 return Visit::SeekTo(after_prefix(upload.to_vec()));
             }

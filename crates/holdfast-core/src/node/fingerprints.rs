@@ -116,7 +116,7 @@ pub(crate) fn together(pieces: impl Iterator<Item = Fingerprint>) -> Fingerprint
 }
 
 /// Where a scan of a range ends. Every key begins with a partition's number, and none is as high as this.
-fn end_of_scan(range: &KeyRange) -> &[u8] {
+pub(super) fn end_of_scan(range: &KeyRange) -> &[u8] {
     if range.to.is_empty() { &[0xff; 64] } else { &range.to }
 }
 

@@ -6,8 +6,10 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use super::fingerprints::end_of_scan;
 use super::state::Step;
-use crate::ids::UploadId;
+use crate::fingerprint::KeyRange;
+use crate::ids::{Tick, UploadId};
 use crate::message::{Refusal, SideRange, SideRow};
 use crate::place::{Place, after_prefix};
 use crate::request::{UploadInfo, UploadState};
@@ -60,7 +62,18 @@ fn merge_uploads(a: UploadInfo, b: UploadInfo) -> UploadInfo {
     }
 }
 
-fn is_closed(upload: &Bytes) -> bool {
+/// The key of the upload that a part's key is of: all but the number of two bytes.
+pub(crate) fn upload_key_of(part: &[u8]) -> &[u8] {
+    part.get(..part.len().saturating_sub(2)).unwrap_or_default()
+}
+
+fn parse_upload_key(key: &[u8]) -> Option<(Place, UploadId)> {
+    let (place, id) = Place::parse(key)?;
+    Some((place, UploadId(u128::from_be_bytes(id.try_into().ok()?))))
+}
+
+/// Whether the row of an upload says that it is aborted or completed.
+pub(super) fn is_closed(upload: &[u8]) -> bool {
     decode_upload(upload).is_ok_and(|row| row.info.state != UploadState::Open)
 }
 
@@ -71,7 +84,10 @@ impl Step<'_> {
             let ours = self.storage.get(row.space, &row.key)?;
             let merged = merge_values(row.space, ours.as_ref(), &row.value).ok_or(Refusal::Malformed)?;
             if ours.as_ref() != Some(&merged) {
-                if row.space == Space::Uploads && is_closed(&merged) && !ours.as_ref().is_some_and(is_closed) {
+                if row.space == Space::Uploads
+                    && is_closed(&merged)
+                    && !ours.as_ref().is_some_and(|ours| is_closed(ours))
+                {
                     self.note_closed(&row.key, batch)?;
                 }
                 batch.put(row.space, row.key.clone(), merged);
@@ -95,32 +111,50 @@ impl Step<'_> {
                 return Visit::Stop;
             }
             rows += 1;
-            if let (Some((place, id)), Ok(row)) = (Place::parse(key), decode_upload(row))
-                && let Ok(id) = id.try_into()
+            if let (Some(named), Ok(row)) = (parse_upload_key(key), decode_upload(row))
                 && self.has_expired(&row.info)
             {
-                expired.push((place, UploadId(u128::from_be_bytes(id))));
+                expired.push(named);
             }
             Visit::Next
         });
         (expired, next)
     }
 
-    /// An upload is closed here: unless a version names its parts, they are dead.
+    /// An upload is closed here: unless a version names its parts, they are dead; and its row is to go.
     fn note_closed(&mut self, key: &[u8], batch: &mut Batch) -> Result<(), Refusal> {
-        if let Some((place, id)) = Place::parse(key)
-            && let Ok(id) = id.try_into()
-        {
-            self.note_dead_upload(&place, UploadId(u128::from_be_bytes(id)), batch)?;
+        if let Some((place, upload)) = parse_upload_key(key) {
+            self.note_dead_upload(&place, upload, batch)?;
+            self.file_closed_upload(&place, upload, batch);
         }
         Ok(())
+    }
+
+    /// Files the rows of closed uploads in a range that are not filed: those of a bucket that was not known when they came.
+    pub(crate) fn file_closed_uploads(&mut self, range: &KeyRange) {
+        let mut closed = Vec::new();
+        // What lies beyond a row that cannot be read is not known from here: comparisons ask others for it.
+        let _ = self
+            .storage
+            .scan(Space::Uploads, &range.from, end_of_scan(range), &mut |key, row| {
+                if is_closed(row) {
+                    closed.extend(parse_upload_key(key));
+                }
+                Visit::Next
+            });
+        let mut batch = Batch::default();
+        for (place, upload) in closed {
+            self.file_closed_upload(&place, upload, &mut batch);
+        }
+        if !batch.changes.is_empty() {
+            self.write(batch, Tick(0));
+        }
     }
 
     /// Refuses part rows whose upload is closed here. An upload this node has not heard of may be open elsewhere.
     pub(crate) fn refuse_if_closed(&self, rows: &[SideRow]) -> Result<(), Refusal> {
         for row in rows.iter().filter(|row| row.space == Space::Parts) {
-            let upload_key = row.key.get(..row.key.len().saturating_sub(2)).unwrap_or_default();
-            let Some(upload) = self.storage.get(Space::Uploads, upload_key)? else {
+            let Some(upload) = self.storage.get(Space::Uploads, upload_key_of(&row.key))? else {
                 continue;
             };
             let upload = decode_upload(&upload).map_err(|_| Refusal::Damaged)?;

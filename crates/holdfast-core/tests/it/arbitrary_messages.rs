@@ -1,7 +1,7 @@
 //! Strategies for messages: every variant of everything they hold.
 
 use holdfast_core::content::Manifest;
-use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld};
+use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld, Remnant};
 use holdfast_core::fingerprint::Fingerprint;
 use holdfast_core::ids::{ActorId, BucketId, PartId, RequestId, Tick};
 use holdfast_core::message::{
@@ -219,6 +219,17 @@ fn range_message() -> BoxedStrategy<Message> {
     .boxed()
 }
 
+fn remnant() -> BoxedStrategy<Remnant> {
+    (place(), option::of(upload_id()), digest(), any::<u8>())
+        .prop_map(|(place, upload, digest, homes)| Remnant {
+            place,
+            upload,
+            digest,
+            homes,
+        })
+        .boxed()
+}
+
 fn collect_message() -> BoxedStrategy<Message> {
     let part = || any::<u128>().prop_map(PartId);
     let range = (part(), any::<u32>(), any::<u32>()).prop_map(|(part, from, to)| ChunkRange { part, from, to });
@@ -226,8 +237,8 @@ fn collect_message() -> BoxedStrategy<Message> {
         vec((place(), part()), 0..4).prop_map(Collect::Named),
         vec(partition(), 0..4).prop_map(Collect::Hints),
         vec(range, 0..4).prop_map(Collect::Remove),
-        vec((place(), digest(), any::<u8>()), 0..4).prop_map(Collect::Tombstones),
-        vec((place(), digest()), 0..4).prop_map(Collect::Erase),
+        vec(remnant(), 0..4).prop_map(Collect::Remnants),
+        vec(remnant(), 0..4).prop_map(Collect::Erase),
         vec(row_key(), 0..4).prop_map(Collect::Forget),
     ];
     let held = (

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use holdfast_core::bucket::{AccessKey, Bucket, BucketState, Conflict, KeyState, Settings};
 use holdfast_core::content::{BodyForm, Content, Kind, Manifest, ManifestPart, StoredBody};
 use holdfast_core::context::Context;
-use holdfast_core::dead::{ChunkRange, Collect, Collected, DeadBody, HintsHeld};
+use holdfast_core::dead::{ChunkRange, Collect, Collected, DeadBody, HintsHeld, Remnant};
 use holdfast_core::fingerprint::Fingerprint;
 use holdfast_core::ids::{
     ActorId, BucketId, ChunkId, ClusterId, Dot, NodeId, ObjectKey, PartId, Partition, RequestId, Tick, UploadId,
@@ -552,6 +552,16 @@ pub fn dead_body() -> DeadBody {
     }
 }
 
+fn remnants() -> Vec<Remnant> {
+    let remnant = |upload| Remnant {
+        place: place(),
+        upload,
+        digest: Digest(*b"0123456789abcdef"),
+        homes: 3,
+    };
+    vec![remnant(None), remnant(Some(UploadId(5)))]
+}
+
 fn collect_messages() -> Vec<(&'static str, Message)> {
     let ask = |ask| Message::Collect { op: OP, ask };
     let reply = |collected| Message::CollectReply {
@@ -599,14 +609,8 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
                 to: 1_025,
             }])),
         ),
-        (
-            "collect-tombstones",
-            ask(Collect::Tombstones(vec![(place(), Digest(*b"0123456789abcdef"), 3)])),
-        ),
-        (
-            "collect-erase",
-            ask(Collect::Erase(vec![(place(), Digest(*b"0123456789abcdef"))])),
-        ),
+        ("collect-remnants", ask(Collect::Remnants(remnants()))),
+        ("collect-erase-remnants", ask(Collect::Erase(remnants()))),
         ("collect-reply-otherwise", reply(Collected::Otherwise(vec![0, 63]))),
         ("collect-forget", ask(Collect::Forget(vec![place().row_key()]))),
         ("collect-reply-named", reply(Collected::Named(vec![part]))),

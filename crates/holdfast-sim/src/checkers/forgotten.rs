@@ -15,7 +15,8 @@ use holdfast_core::wire::record::{decode_manifest, decode_part, decode_row, deco
 use holdfast_store::MemoryStore;
 
 use super::dots::name;
-use crate::truth::{KeyIx, Truth};
+use crate::truth::{KeyIx, NodeIx, Truth};
+use crate::world::RowChange;
 
 /// Judges a removal.
 #[must_use]
@@ -89,6 +90,50 @@ pub fn check_no_tombstone(disks: &[&MemoryStore]) -> Option<String> {
         }
     }
     None
+}
+
+/// The row of a closed upload, or of a part without an upload, that is still there when enough time has passed for it to go.
+#[must_use]
+pub fn check_no_closed_upload(disks: &[&MemoryStore]) -> Option<String> {
+    for (member, disk) in disks.iter().enumerate() {
+        for (key, row) in disk.rows(Space::Uploads) {
+            if let (Some((place, _)), Ok(row)) = (Place::parse(key), decode_upload(row))
+                && row.info.state != UploadState::Open
+            {
+                return Some(format!(
+                    "n{member} still knows that an upload of {:?} was closed",
+                    place.key
+                ));
+            }
+        }
+        let uploads: BTreeSet<&[u8]> = disk.rows(Space::Uploads).map(|(key, _)| key).collect();
+        for (key, _) in disk.rows(Space::Parts) {
+            if !uploads.contains(&key[..key.len().saturating_sub(2)]) {
+                let place = Place::parse(key).map(|(place, _)| place.key);
+                return Some(format!(
+                    "n{member} has a part of an upload of {place:?} that it does not know"
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// Judges an upload's row that a home wrote: one whose end was forgotten must not be open again.
+#[must_use]
+pub fn check_upload(forgotten: &mut BTreeSet<Vec<u8>>, node: NodeIx, change: &RowChange) -> Option<String> {
+    let Some(after) = &change.after else {
+        forgotten.insert(change.key.clone());
+        return None;
+    };
+    let is_open = decode_upload(after).is_ok_and(|row| row.info.state == UploadState::Open);
+    (is_open && forgotten.contains(&change.key)).then(|| {
+        let place = Place::parse(&change.key).map(|(place, _)| place.key);
+        format!(
+            "n{} has an upload of {place:?} open again, whose end was forgotten",
+            node.0
+        )
+    })
 }
 
 /// Every part that a version, a hint or an open upload on a disk names, and what names it.

@@ -12,7 +12,7 @@ mod bits;
 mod copies;
 mod uploads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use holdfast_core::bucket::Settings;
@@ -170,6 +170,8 @@ pub struct KeyTruth {
 /// Everything.
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
+    /// Rows of closed uploads that some home has forgotten.
+    pub uploads_forgotten: BTreeSet<Vec<u8>>,
     keys: Vec<KeyTruth>,
     by_row: BTreeMap<Vec<u8>, KeyIx>,
     by_name: BTreeMap<(BucketId, String), KeyIx>,

@@ -73,12 +73,13 @@ impl World {
         self.removed_last = chunks;
     }
 
-    /// A chunk or a record of deletions that should have gone.
+    /// A chunk or a remnant that should have gone.
     pub fn dead_chunk(&self) -> Option<String> {
         let disks: Vec<&MemoryStore> = self.members.iter().map(|of| &of.disk.store).collect();
         let now_ms = crate::world::EPOCH_MS + self.now_us / 1_000;
         forgotten::check_gone(&disks, self.layout.partition_count(), now_ms)
             .or_else(|| forgotten::check_no_tombstone(&disks))
+            .or_else(|| forgotten::check_no_closed_upload(&disks))
     }
 
     fn plan_disk(&mut self, member: usize) {

@@ -6,7 +6,7 @@ use holdfast_core::storage::{Batch, ChunkHeader, ChunkToken, ReadError, Space, S
 use holdfast_core::wire::hint::{decode_owed, row_in_hint};
 use holdfast_store::MemoryStore;
 
-/// A change of a row of `Space::Rows` or `Space::Hints`.
+/// A change of a row of `Space::Rows`, `Space::Hints` or `Space::Uploads`.
 #[derive(Clone, Debug)]
 pub struct RowChange {
     /// The batch it was part of.
@@ -74,7 +74,7 @@ impl Storage for Disk {
     fn write(&mut self, batch: Batch) -> WriteSeq {
         let seq = WriteSeq(self.store.last_write().0 + 1);
         for (space, key, value) in &batch.changes {
-            if matches!(space, Space::Rows | Space::Hints) {
+            if matches!(space, Space::Rows | Space::Hints | Space::Uploads) {
                 let row = |value: Bytes| match space {
                     Space::Hints => row_in_hint(&value).ok().map(Bytes::copy_from_slice),
                     _ => Some(value),

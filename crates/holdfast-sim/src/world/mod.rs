@@ -250,6 +250,22 @@ impl World {
         self.queue.next_at_us()
     }
 
+    /// What members still wait for, for whoever looks for the reason.
+    #[must_use]
+    pub fn awaited(&self) -> String {
+        let of = |(at, member): (usize, &Member)| match &member.process {
+            Process::Up(node) if node.operations() > 0 => {
+                let wake_us = node.next_operation_us().map(|at_us| member.clock.true_us_of(at_us));
+                Some(format!(
+                    ", n{at} has {} operations and wakes at {wake_us:?} us",
+                    node.operations()
+                ))
+            }
+            _ => None,
+        };
+        self.members.iter().enumerate().filter_map(of).collect()
+    }
+
     /// How long a plain body may take to be committed, in milliseconds.
     #[must_use]
     pub fn plain_commit_ms(&self) -> u64 {

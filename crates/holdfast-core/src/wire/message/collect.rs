@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::dead::{ChunkRange, Collect, Collected, HintsHeld};
+use crate::dead::{ChunkRange, Collect, Collected, HintsHeld, Remnant};
 use crate::ids::{PartId, Partition};
 use crate::message::Digest;
 use crate::place::Place;
@@ -23,30 +23,23 @@ impl Field for (Place, PartId) {
     }
 }
 
-impl Field for (Place, Digest) {
-    const BYTES_MIN: usize = Place::BYTES_MIN + Digest::BYTES_MIN;
+impl Field for Remnant {
+    const BYTES_MIN: usize = Place::BYTES_MIN + 1 + Digest::BYTES_MIN + 1;
 
     fn write(&self, to: &mut Writer) {
-        self.0.write(to);
-        self.1.write(to);
+        self.place.write(to);
+        self.upload.write(to);
+        self.digest.write(to);
+        to.u8(self.homes);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok((Field::read(from)?, Field::read(from)?))
-    }
-}
-
-impl Field for (Place, Digest, u8) {
-    const BYTES_MIN: usize = Place::BYTES_MIN + Digest::BYTES_MIN + 1;
-
-    fn write(&self, to: &mut Writer) {
-        self.0.write(to);
-        self.1.write(to);
-        to.u8(self.2);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok((Field::read(from)?, Field::read(from)?, from.u8()?))
+        Ok(Self {
+            place: Field::read(from)?,
+            upload: Field::read(from)?,
+            digest: Field::read(from)?,
+            homes: from.u8()?,
+        })
     }
 }
 
@@ -117,13 +110,13 @@ impl Field for Collect {
                 to.u8(2);
                 write_list(to, chunks);
             }
-            Self::Tombstones(records) => {
-                to.u8(4);
-                write_list(to, records);
+            Self::Remnants(remnants) => {
+                to.u8(6);
+                write_list(to, remnants);
             }
-            Self::Erase(records) => {
-                to.u8(5);
-                write_list(to, records);
+            Self::Erase(remnants) => {
+                to.u8(7);
+                write_list(to, remnants);
             }
             Self::Forget(keys) => {
                 to.u8(3);
@@ -143,8 +136,8 @@ impl Field for Collect {
             3 => Self::Forget(read_all(from, 1, |from| {
                 Ok(from.slice("key of a row", ROW_KEY_BYTES_MAX)?.to_vec())
             })?),
-            4 => Self::Tombstones(Field::read(from)?),
-            5 => Self::Erase(Field::read(from)?),
+            6 => Self::Remnants(Field::read(from)?),
+            7 => Self::Erase(Field::read(from)?),
             tag => {
                 return Err(DecodeError::BadTag {
                     what: "question of a collector",
