@@ -2,10 +2,13 @@
 //!
 //! An entry `(actor, life) → tick` claims every dot of that life up to the tick, which is honest only because a node
 //! that forgot begins a new life. Dynamo §4.4 truncates its clocks; an entry here leaves only through the gate (G1).
+//!
+//! A client write that one home may have done already, and another does after it, has an entry of its own: it claims every
+//! attempt at this write up to the tick, whoever made it, and nothing else (rule D7).
 
 use alloc::vec::Vec;
 
-use crate::ids::{ActorId, Dot, Life, Tick};
+use crate::ids::{ActorId, Dot, Life, RequestId, Tick};
 
 /// How one context stands to another. `Before` and `After` are strict.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +85,21 @@ impl Context {
         }
     }
 
+    /// Covers every attempt at a client write up to a tick, whatever its dot (rule D7).
+    pub fn cover_attempts(&mut self, request: RequestId, up_to: Tick) {
+        if up_to > Tick(0) {
+            let (actor, life) = attempts_at(request);
+            self.raise(actor, life, up_to);
+        }
+    }
+
+    /// Whether an attempt at a client write, made at this tick, is known as one that another has made good.
+    #[must_use]
+    pub fn covers_attempt(&self, request: RequestId, tick: Tick) -> bool {
+        let (actor, life) = attempts_at(request);
+        self.tick_of(actor, life).is_some_and(|up_to| tick <= up_to)
+    }
+
     /// The least context that covers both: the pointwise maximum.
     pub fn merge(&mut self, other: &Self) {
         for ((actor, life), tick) in &other.entries {
@@ -108,6 +126,11 @@ impl Context {
             (false, false) => Causality::Concurrent,
         }
     }
+}
+
+/// Under which entry the attempts at a client write stand. Lives are times and never have this bit, so it is nobody's.
+const fn attempts_at(request: RequestId) -> (ActorId, Life) {
+    (ActorId((request.0 >> 64) as u64), Tick(request.0 as u64 | 1 << 63))
 }
 
 #[cfg(test)]
@@ -138,6 +161,19 @@ mod tests {
             "a node that forgot must not claim what it forgot"
         );
         assert!(!context.covers(dot(2, 10, 12)));
+    }
+
+    #[test]
+    fn attempts_at_one_write_are_covered_and_nothing_else() {
+        let mut context = context(&[dot(1, 10, 15)]);
+        context.cover_attempts(RequestId(7 << 64 | 8), Tick(20));
+        context.cover_attempts(RequestId(9), Tick(0));
+        assert_eq!(context.len(), 2);
+        assert!(context.covers_attempt(RequestId(7 << 64 | 8), Tick(20)));
+        assert!(!context.covers_attempt(RequestId(7 << 64 | 8), Tick(21)));
+        assert!(!context.covers_attempt(RequestId(8), Tick(1)));
+        assert!(!context.covers(dot(1, 10, 16)) && !context.covers(dot(7, 8, 1)));
+        assert_eq!(context.tick_max(), Tick(20), "what comes after lies above them");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::context::Context;
 use crate::dead::{Collect, Collected};
 use crate::fingerprint::Fingerprint;
-use crate::ids::{BucketId, ChunkId, ClusterId, Dot, NodeId, Partition, RequestId};
+use crate::ids::{BucketId, ChunkId, ClusterId, Dot, NodeId, Partition, RequestId, Tick};
 pub use crate::node::heard::{Announcement, Known};
 use crate::place::Place;
 use crate::record::Record;
@@ -97,6 +97,8 @@ pub enum Message {
     Forward {
         /// Of the forwarder.
         op: OpId,
+        /// Up to this tick other homes may have done it already; zero when none was granted it.
+        above: Tick,
         /// The client's request as it came.
         request: ClientRequest,
     },
@@ -235,11 +237,15 @@ pub enum Message {
         op: OpId,
         /// Under which it was handed over.
         forward: OpId,
+        /// No tick above this is issued for it without asking again.
+        up_to: Tick,
     },
     /// I do, and will for a while. Who does not, says nothing.
     ClaimReply {
         /// Of the node to which it was handed.
         op: OpId,
+        /// Up to which tick.
+        up_to: Tick,
     },
     /// I have started (rule S1). Do you know of later starts?
     Announce {

@@ -20,6 +20,14 @@ pub struct Version {
     pub content: Content,
 }
 
+impl Version {
+    /// Whether a context knows it: by its dot, or as an attempt at its client write (rule D7).
+    #[must_use]
+    pub fn is_covered_by(&self, context: &Context) -> bool {
+        context.covers(self.dot) || context.covers_attempt(self.request, self.dot.tick)
+    }
+}
+
 /// Context and live versions of one key.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Record {
@@ -112,7 +120,7 @@ impl Record {
         requests.len()
     }
 
-    /// Whether a version lives here that `context` does not cover: what a blind writer must be told (rule D4).
+    /// Whether a version lives here that `context` does not cover by its dot: what a blind writer must be told (rule D4).
     #[must_use]
     pub fn holds_beyond(&self, context: &Context) -> bool {
         self.versions.iter().any(|version| !context.covers(version.dot))
@@ -121,7 +129,7 @@ impl Record {
     /// Writes a version: drops what `context` covers, adds the version, grows the context (rule D3).
     pub fn put(&mut self, context: &Context, version: Version) {
         self.versions
-            .retain(|old| !context.covers(old.dot) && old.dot != version.dot);
+            .retain(|old| !old.is_covered_by(context) && old.dot != version.dot);
         self.context.merge(context);
         self.context.add(version.dot);
         let at = self.versions.partition_point(|old| old.dot < version.dot);
@@ -133,10 +141,10 @@ impl Record {
     pub fn merge(&mut self, other: &Self) -> bool {
         let versions_before = self.versions.len();
         self.versions
-            .retain(|own| other.find(own.dot).is_some() || !other.context.covers(own.dot));
+            .retain(|own| other.find(own.dot).is_some() || !own.is_covered_by(&other.context));
         let mut changed = self.versions.len() != versions_before;
         for theirs in &other.versions {
-            if self.find(theirs.dot).is_none() && !self.context.covers(theirs.dot) {
+            if self.find(theirs.dot).is_none() && !theirs.is_covered_by(&self.context) {
                 let at = self.versions.partition_point(|own| own.dot < theirs.dot);
                 self.versions.insert(at, theirs.clone());
                 changed = true;
@@ -153,7 +161,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
-    use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
+    use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
     use crate::ids::ActorId;
@@ -165,17 +173,17 @@ mod tests {
     enum Action {
         /// The copy's node coordinates a write that knows what copy `knows` knows.
         Put { copy: usize, knows: usize },
+        /// The last write is done once more by a copy's node, after the one before was granted it and cut off.
+        Again { copy: usize, knows: usize },
         /// One copy is merged into another.
         Merge { from: usize, to: usize },
     }
 
     fn action() -> impl Strategy<Value = Action> {
-        (any::<bool>(), 0..COPIES, 0..COPIES).prop_map(|(put, a, b)| {
-            if put {
-                Action::Put { copy: a, knows: b }
-            } else {
-                Action::Merge { from: a, to: b }
-            }
+        (0..5, 0..COPIES, 0..COPIES).prop_map(|(what, a, b)| match what {
+            0 | 1 => Action::Put { copy: a, knows: b },
+            2 => Action::Again { copy: a, knows: b },
+            _ => Action::Merge { from: a, to: b },
         })
     }
 
@@ -195,12 +203,27 @@ mod tests {
     /// Copies as an honest history leaves them: a coordinator writes into its own copy, under a tick above all it knows.
     fn history(actions: &[Action]) -> [Record; COPIES] {
         let mut copies: [Record; COPIES] = Default::default();
+        let mut last: Option<(RequestId, Tick)> = None;
+        let mut writes = 0;
         for action in actions {
             match *action {
-                Action::Put { copy, knows } => {
-                    let context = copies[knows].context().clone();
+                Action::Put { copy, knows } | Action::Again { copy, knows } => {
+                    let mut context = copies[knows].context().clone();
+                    let again = last.filter(|_| matches!(action, Action::Again { .. }));
+                    if let Some((request, above)) = again {
+                        context.cover_attempts(request, above);
+                    }
                     let tick = copies[copy].tick_max().max(context.tick_max()).0 + 1;
-                    copies[copy].put(&context, version(copy, tick));
+                    writes += 1;
+                    let request = again.map_or(RequestId(writes), |(request, _)| request);
+                    copies[copy].put(
+                        &context,
+                        Version {
+                            request,
+                            ..version(copy, tick)
+                        },
+                    );
+                    last = Some((request, Tick(tick)));
                 }
                 Action::Merge { from, to } => {
                     let other = copies[from].clone();
@@ -240,7 +263,7 @@ mod tests {
             for copy in &copies {
                 for version in copy.versions() {
                     let replaced = copies.iter().any(|other| {
-                        other.context().covers(version.dot) && other.find(version.dot).is_none()
+                        version.is_covered_by(other.context()) && other.find(version.dot).is_none()
                     });
                     prop_assert_eq!(everywhere.find(version.dot).is_some(), !replaced);
                 }
@@ -269,6 +292,33 @@ mod tests {
         let all = copy.context().clone();
         copy.put(&all, version(1, 4));
         assert_eq!(copy.versions().len(), 1);
+    }
+
+    #[test]
+    fn an_attempt_that_another_made_good_is_dropped_wherever_it_comes_up() {
+        let (mut first, mut second) = (Record::new(), Record::new());
+        first.put(&Context::new(), version(3, 1));
+        let attempt = |actor, tick| Version {
+            request: RequestId(77),
+            ..version(actor, tick)
+        };
+        first.put(&Context::new(), attempt(1, 50));
+        let mut own = Context::new();
+        own.cover_attempts(RequestId(77), Tick(60));
+        assert!(first.holds_beyond(&own), "its writer does not know what that replaced");
+        second.put(&own, attempt(2, 61));
+        let replaced = merged(&first, &second);
+        assert_eq!(replaced.versions().len(), 2, "whatever else is there stays");
+        assert!(replaced.find(attempt(1, 50).dot).is_none() && replaced.find(attempt(2, 61).dot).is_some());
+        let known = second.context().clone();
+        second.put(&known, version(2, 62));
+        let replaced = merged(&first, &second);
+        assert!(
+            replaced
+                .versions()
+                .iter()
+                .all(|version| version.request != RequestId(77))
+        );
     }
 
     #[test]

@@ -9,16 +9,18 @@ use holdfast_core::wire::message::{decode, encode};
 
 use crate::checkers::Promise;
 use crate::checkers::acked_kept::show;
-use crate::checkers::dots::name;
+use crate::checkers::dots::{name, tick};
 use crate::coverage::Reached;
 use crate::watch::Watch;
 
 /// A context, for people.
 #[must_use]
 pub fn context(context: &Context) -> String {
-    let entries = context
-        .entries()
-        .map(|(actor, life, tick)| name(holdfast_core::ids::Dot { actor, life, tick }));
+    let entries = context.entries().map(|(actor, life, tick)| match life.0 >> 63 {
+        0 => name(holdfast_core::ids::Dot { actor, life, tick }),
+        // Attempts at a client write.
+        _ => format!("(req {:08x} up to {})", actor.0 >> 32, self::tick(tick)),
+    });
     format!("{{{}}}", entries.collect::<Vec<_>>().join(" "))
 }
 
@@ -53,7 +55,7 @@ pub fn kind(message: &Message) -> u64 {
         Message::Collect { op, .. } => (21, *op),
         Message::CollectReply { op, .. } => (22, *op),
         Message::Claim { op, .. } => (23, *op),
-        Message::ClaimReply { op } => (24, *op),
+        Message::ClaimReply { op, .. } => (24, *op),
         Message::Announce { op, .. } => (25, *op),
         Message::Announced { op, .. } => (26, *op),
     };
@@ -96,7 +98,13 @@ pub fn envelope(envelope: &Envelope) -> String {
         } => {
             format!("has {:x} {}", op.0, record(&copy.record))
         }
-        Message::Forward { op, request } => format!("forward {:x} {}", op.0, self::request(request)),
+        Message::Forward { op, above, request } => {
+            format!("forward {:x} {} above {}", op.0, self::request(request), tick(*above))
+        }
+        Message::Claim { op, forward, up_to } => {
+            format!("claim {:x} of {:x} up to {}", op.0, forward.0, tick(*up_to))
+        }
+        Message::ClaimReply { op, up_to } => format!("granted {:x} up to {}", op.0, tick(*up_to)),
         Message::ForwardReply { op, answer } => format!("forwarded {:x} {}", op.0, self::answer(answer)),
         Message::ListReply { op, result: Ok(shards) } => {
             let shards = shards.iter().map(|shard| match shard {

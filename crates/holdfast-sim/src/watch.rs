@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_core::context::Context;
 use holdfast_core::ids::{ActorId, Dot, NodeId, RequestId};
-use holdfast_core::message::{Envelope, Message};
+use holdfast_core::message::Message;
 use holdfast_core::node::Input;
-use holdfast_core::request::Request;
+use holdfast_core::record::Version;
+use holdfast_core::request::{ClientRequest, Request};
 use holdfast_core::storage::Space;
 use holdfast_core::wire::record::decode_row;
 
@@ -22,8 +23,12 @@ const VIOLATIONS_MAX: usize = 24;
 /// What made a node take a step, as far as checkers care.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// A client, or a node on its behalf, asked for this write.
+    /// A client asked for this write.
     Asked(RequestId),
+    /// A node handed it over.
+    Handed(RequestId, NodeId),
+    /// A node that handed a write over still waits for it.
+    Granted(NodeId),
     /// Anything else.
     Other,
 }
@@ -32,22 +37,29 @@ impl Cause {
     /// Of an input.
     #[must_use]
     pub fn of(input: &Input) -> Self {
-        let request = match input {
-            Input::Client(_, request) => request,
-            Input::Peer(
-                _,
-                Envelope {
-                    message: Message::Forward { request, .. },
-                    ..
-                },
-            ) => request,
-            _ => return Self::Other,
-        };
-        match request.what {
-            Request::Put(_) | Request::Upload(_) => Self::Asked(request.request),
+        match input {
+            Input::Client(_, request) if is_write(request) => Self::Asked(request.request),
+            Input::Peer(by, envelope) => match &envelope.message {
+                Message::Forward { request, .. } if is_write(request) => Self::Handed(request.request, *by),
+                Message::ClaimReply { .. } => Self::Granted(*by),
+                _ => Self::Other,
+            },
             _ => Self::Other,
         }
     }
+
+    /// The write that was asked for.
+    #[must_use]
+    pub const fn request(self) -> Option<RequestId> {
+        match self {
+            Self::Asked(request) | Self::Handed(request, _) => Some(request),
+            Self::Granted(_) | Self::Other => None,
+        }
+    }
+}
+
+const fn is_write(request: &ClientRequest) -> bool {
+    matches!(request.what, Request::Put(_) | Request::Upload(_))
 }
 
 /// Truth, counts, trace, and what was found wrong.
@@ -195,6 +207,26 @@ impl Watch {
         self.truth.copies[node.0].written(change.seq, key, after.context().clone());
     }
 
+    /// The homes of a key of which a node has just made the first dot of a write, if it has.
+    #[must_use]
+    pub fn begun(&self, actor: ActorId, change: &RowChange) -> Option<&[NodeId]> {
+        if change.space != Space::Rows {
+            return None;
+        }
+        let key = self.truth.key_of_row(&change.key)?;
+        let (_, after) = decode_row(change.after.as_ref()?).ok()?;
+        let of = self.truth.of(key);
+        let is_first = |version: &Version| {
+            let write = self
+                .truth
+                .write_of(version.request)
+                .map(|write| self.truth.write(write));
+            let earlier = write.is_some_and(|write| write.dots.iter().any(|dot| of.dots[dot.0].dot.actor == actor));
+            version.dot.actor == actor && !of.by_dot.contains_key(&version.dot) && !earlier
+        };
+        after.versions().iter().any(is_first).then_some(&of.homes)
+    }
+
     /// The hint that a change found there is owed to a home no longer.
     pub fn hint_struck_off(&mut self, now_us: u64, change: &RowChange, home: NodeIx) {
         let hint = change.before.as_ref().and_then(|row| decode_row(row).ok());
@@ -208,7 +240,7 @@ impl Watch {
     fn count_issue(&mut self, now_us: u64, key: KeyIx, write: WriteIx, dot: Dot, cause: Cause) {
         let truth = self.truth.of(key);
         let earlier = self.truth.write(write).dots.last().map(|index| truth.dots[index.0].dot);
-        if cause == Cause::Other && earlier.is_some_and(|earlier| earlier.actor == dot.actor) {
+        if cause.request().is_none() && earlier.is_some_and(|earlier| earlier.actor == dot.actor) {
             self.coverage.reach(Reached::SecondRound);
         }
         let of_write = self.truth.write(write);

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::chunk::{ReadChunkOp, WriteChunkOp};
+use super::claim::ClaimOp;
 use super::count::CountOp;
 use super::forward::ForwardOp;
 use super::get::GetOp;
@@ -96,12 +97,20 @@ impl Step<'_> {
         let Request::Put(put) = &request.what else { return };
         let (settings, key) = (put.settings, put.key.clone());
         if let Some(request) = self.hand_over(origin, request, &settings, &key) {
-            self.coordinate(origin, request, self.content_ms, false);
+            self.coordinate(origin, request, self.content_ms, false, origin.above());
         }
     }
 
-    /// Coordinates a write here, as a home or as a stand-in. Another node may have begun it before.
-    pub(crate) fn coordinate(&mut self, origin: Origin, request: ClientRequest, content_ms: u64, may_have_begun: bool) {
+    /// Coordinates a write here, as a home or as a stand-in. Another node may have begun it before, and, if it was granted
+    /// it, done it up to a tick.
+    pub(crate) fn coordinate(
+        &mut self,
+        origin: Origin,
+        request: ClientRequest,
+        content_ms: u64,
+        may_have_begun: bool,
+        above: Tick,
+    ) {
         let Request::Put(put) = request.what else { return };
         let (deadline_ms, request) = (request.deadline_ms, request.request);
         self.begin_put(Incoming {
@@ -112,6 +121,7 @@ impl Step<'_> {
             put,
             side: Vec::new(),
             may_have_begun,
+            above,
         });
     }
 
@@ -186,6 +196,7 @@ impl Step<'_> {
             Ok(op) => self.spawned.push(op),
             Err(NotBegun::Answered) => {}
             Err(NotBegun::Bound(bound, seen)) => self.park(incoming, bound, seen),
+            Err(NotBegun::Unclaimed(tick)) => ClaimOp::spawn_again(self, incoming, tick),
             Err(NotBegun::Damaged) => self.hand_to_another_home(incoming),
         }
     }
@@ -205,6 +216,7 @@ impl Step<'_> {
             content_ms,
             put,
             may_have_begun,
+            above,
             ..
         } = incoming;
         let place = self.state.place(&put.settings, &put.key);
@@ -218,7 +230,7 @@ impl Step<'_> {
             deadline_ms,
             what: Request::Put(Put { ..put }),
         };
-        let op = ForwardOp::new(self, origin, request, content_ms, homes).of_damaged(may_have_begun);
+        let op = ForwardOp::new(self, origin, request, content_ms, homes).of_damaged(may_have_begun, above);
         self.spawned.push(Box::new(op));
     }
 }

@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 
 use super::stand_ins::may_stand_in;
 use super::{Coordinate, Origin, Progress, unchanged, unknown};
-use crate::ids::NodeId;
+use crate::ids::{NodeId, Tick};
 use crate::message::{Message, OpId};
 use crate::node::state::{About, Step};
 use crate::request::{Answer, ClientRequest, Request, StateChange, WriteError, WriteFault};
@@ -42,6 +42,10 @@ pub(crate) struct ForwardOp {
     /// How often a home was asked: after the first time, nobody can say that nothing changed.
     asked: usize,
     deadline_us: u64,
+    /// Up to this tick homes may have done it, as they were granted it.
+    above: Tick,
+    /// The same without the present home.
+    above_before: Tick,
     /// This node can coordinate it, if no home does.
     may_stand_in: bool,
     /// Until when the present home may begin, because it asked: nobody else is tried before, in monotonic microseconds.
@@ -74,6 +78,8 @@ impl ForwardOp {
             candidates,
             current: None,
             asked: 0,
+            above: Tick(0),
+            above_before: Tick(0),
             granted_until_us: 0,
             asked_us: 0,
             until_us: 0,
@@ -81,9 +87,10 @@ impl ForwardOp {
     }
 
     /// This node's own copy is damaged: it cannot coordinate, and may have begun before it found that out.
-    pub(crate) fn of_damaged(mut self, may_have_begun: bool) -> Self {
+    pub(crate) fn of_damaged(mut self, may_have_begun: bool, above: Tick) -> Self {
         self.may_stand_in = false;
         self.asked = usize::from(may_have_begun);
+        self.above = above;
         self
     }
 
@@ -125,6 +132,7 @@ impl ForwardOp {
         };
         self.current = Some(home);
         self.granted_until_us = 0;
+        self.above_before = self.above;
         self.asked_us = step.now.mono_us;
         // Each attempt has an id of its own, so that a home can tell a second attempt from a message delivered twice.
         if self.asked > 0 {
@@ -146,7 +154,8 @@ impl ForwardOp {
             settings_version: 0,
             content_ms: Some(self.content_ms),
         };
-        step.send(home, Message::Forward { op: self.id, request }, about);
+        let (op, above) = (self.id, self.above);
+        step.send(home, Message::Forward { op, above, request }, about);
         let wait_ms = (CLAIM_WAIT_MS << self.turns.min(8)).min(NEXT_HOME_MS);
         self.wait_until(step.now.after_ms(wait_ms))
     }
@@ -168,7 +177,7 @@ impl ForwardOp {
     fn stand_in(&self, step: &mut Step<'_>, may_have_begun: bool) -> Progress {
         let mut request = self.request.clone();
         request.deadline_ms = (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32;
-        step.coordinate(self.origin, request, self.content_ms, may_have_begun);
+        step.coordinate(self.origin, request, self.content_ms, may_have_begun, self.above);
         Progress::Done
     }
 }
@@ -206,6 +215,7 @@ impl Coordinate for ForwardOp {
             self.origin.answer(step, answer);
             return Progress::Done;
         };
+        self.above = self.above_before;
         if self.untried > 0 && self.candidates.iter().any(|home| step.state.is_up(*home)) {
             return self.try_next(step);
         }
@@ -226,10 +236,14 @@ impl Coordinate for ForwardOp {
 
     /// The home that was asked last has the time that it was given from now on; another one comes too late. While it says
     /// that it is still at it, it is not stuck: a second coordinator would cost a second version.
-    fn claimed(&mut self, step: &mut Step<'_>, by: NodeId, claim: OpId) -> Progress {
+    ///
+    /// The next home is told up to which tick this one may have done it, so that its version covers what this one did:
+    /// otherwise that would stand beside whatever replaces the write later, and perhaps above it.
+    fn claimed(&mut self, step: &mut Step<'_>, by: NodeId, claim: OpId, up_to: Tick) -> Progress {
         if self.current == Some(by) && step.now.mono_us < self.asked_us.saturating_add(PATIENCE_US_MAX) {
             self.granted_until_us = step.now.after_ms(NEXT_HOME_MS);
-            step.send(by, Message::ClaimReply { op: claim }, About::default());
+            self.above = self.above.max(up_to);
+            step.send(by, Message::ClaimReply { op: claim, up_to }, About::default());
             return self.wait_until(self.granted_until_us);
         }
         Progress::Until(self.until_us)

@@ -30,7 +30,7 @@ pub(crate) mod upload_list;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::ids::NodeId;
+use crate::ids::{NodeId, Tick};
 use crate::message::{Message, OpId, Refusal};
 use crate::node::state::{About, Step};
 use crate::node::{ClientToken, Effect};
@@ -58,8 +58,8 @@ pub(crate) trait Coordinate: Send {
     /// The time named is reached.
     fn timer(&mut self, step: &mut Step<'_>) -> Progress;
     /// A node to which it handed a request asks whether that still holds.
-    fn claimed(&mut self, step: &mut Step<'_>, by: NodeId, claim: OpId) -> Progress {
-        let _ = (by, claim);
+    fn claimed(&mut self, step: &mut Step<'_>, by: NodeId, claim: OpId, up_to: Tick) -> Progress {
+        let _ = (by, claim, up_to);
         self.timer(step)
     }
     /// Messages can no longer be sent to a member.
@@ -98,6 +98,10 @@ pub(crate) enum Origin {
         op: OpId,
         /// It may try another node from some time after this monotonic time, in microseconds: nothing is begun then.
         until_us: u64,
+        /// And no dot is issued above this tick: the next home covers what this one may have done by its tick.
+        up_to: Tick,
+        /// Up to this tick other homes may have done it already; zero when none was granted it.
+        above: Tick,
     },
     /// Nobody: this node wants it itself.
     Nobody,
@@ -110,6 +114,26 @@ impl Origin {
             Self::Client(token) => step.effects.push(Effect::Answer(token, answer)),
             Self::Forwarded { by, op, .. } => step.send(by, Message::ForwardReply { op, answer }, About::default()),
             Self::Nobody => {}
+        }
+    }
+
+    /// Whether a dot with this tick may be issued without asking again.
+    pub(crate) fn allows(self, tick: Tick) -> bool {
+        !matches!(self, Self::Forwarded { up_to, .. } if up_to < tick)
+    }
+
+    /// Whoever handed it over knows that ticks up to this one may be issued.
+    pub(crate) fn allow(&mut self, tick: Tick) {
+        if let Self::Forwarded { up_to, .. } = self {
+            *up_to = tick.max(*up_to);
+        }
+    }
+
+    /// Up to which tick other homes may have done it already.
+    pub(crate) const fn above(self) -> Tick {
+        match self {
+            Self::Forwarded { above, .. } => above,
+            Self::Client(_) | Self::Nobody => Tick(0),
         }
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct PutOp {
     copy: Copy,
     /// When the client asked, in Unix milliseconds.
     content_ms: u64,
+    /// Up to this tick other homes may have done it already; zero when none was granted it.
+    above: Tick,
     tally: Tally,
     /// As what this node holds its own copy.
     role: Role,
@@ -90,6 +92,8 @@ pub(crate) struct Incoming {
     pub(crate) side: Vec<SideRow>,
     /// Another node may have begun this very write: nobody can say that nothing changed.
     pub(crate) may_have_begun: bool,
+    /// Up to this tick other homes may have done it already; zero when none was granted it.
+    pub(crate) above: Tick,
 }
 
 impl Incoming {
@@ -110,6 +114,8 @@ pub(crate) enum NotBegun {
     Answered,
     /// It must wait for the tick bound.
     Bound(BoundNotDurable, Tick),
+    /// It must ask whoever handed it over whether it may issue a tick as high as this.
+    Unclaimed(Tick),
     /// This node's copy cannot be read: another home must coordinate.
     Damaged,
 }
@@ -174,6 +180,7 @@ impl PutOp {
             begun_us: step.now.mono_us,
             asked_us: step.now.mono_us,
             content_ms: *content_ms,
+            above: incoming.above,
             deadline_us: step.now.after_ms(u64::from(*deadline_ms)),
             given: put.context.clone().unwrap_or_default(),
             own_context: Context::new(),
@@ -218,11 +225,18 @@ impl PutOp {
         }
         if !step.state.is_planted(Planted::RequestIdIgnored) {
             if let Some(earlier) = earlier {
-                return self.carry_on(step, before.unwrap_or_default(), &earlier, context);
+                if self.above == Tick(0) {
+                    return self.carry_on(step, before.unwrap_or_default(), &earlier, context);
+                }
+                return self.write_above(step, before, &earlier, context);
             }
             if let Some(dot) = step.state.replaced.find(self.request) {
-                let Some(before) = before else {
-                    // It was forgotten since, or handed over: there is nothing here that others could be sent.
+                let is_told =
+                    |copy: &LocalCopy| self.above == Tick(0) && !(self.blind && copy.record.sibling_count() > 1);
+                let Some(before) = before.filter(is_told) else {
+                    // It was forgotten since, or handed over: there is nothing here that others could be sent. Or another
+                    // home may have made versions of it that what replaced it did not see. Or what it should have
+                    // replaced itself may stand beside what replaced it.
                     self.fail(step, WriteFault::TimedOut { needed: 1, synced: 0 });
                     return Err(NotBegun::Answered);
                 };
@@ -284,12 +298,16 @@ impl PutOp {
     }
 
     /// Issues a dot above everything seen and writes this node's copy under it.
-    fn write_own(&mut self, step: &mut Step<'_>, before: Option<LocalCopy>, own: Context) -> Result<(), NotBegun> {
+    fn write_own(&mut self, step: &mut Step<'_>, before: Option<LocalCopy>, mut own: Context) -> Result<(), NotBegun> {
         let copy = before.clone().unwrap_or_default();
+        own.cover_attempts(self.request, self.above);
         let seen = copy.record.tick_max().max(own.tick_max());
         let (local, tick) = step
             .issue(&copy.local, seen)
             .map_err(|bound| NotBegun::Bound(bound, seen))?;
+        if !self.origin.allows(tick) {
+            return Err(NotBegun::Unclaimed(tick));
+        }
         let mut after = LocalCopy {
             local,
             record: copy.record,
@@ -389,11 +407,18 @@ impl PutOp {
 
     /// Whoever handed this write over gives it to nobody else meanwhile (rule D7).
     fn say_still_at_it(&self, step: &mut Step<'_>) {
-        if let Origin::Forwarded { by, op: forward, .. } = self.origin
+        if let Origin::Forwarded { up_to, .. } = self.origin
             && !self.answered
         {
-            let claim = Message::Claim { op: self.id, forward };
-            step.send(by, claim, About::default());
+            self.claim(step, up_to);
+        }
+    }
+
+    /// Asks whoever handed this write over whether it still waits, and whether it may get a tick as high as this.
+    fn claim(&self, step: &mut Step<'_>, up_to: Tick) {
+        if let Origin::Forwarded { by, op: forward, .. } = self.origin {
+            let op = self.id;
+            step.send(by, Message::Claim { op, forward, up_to }, About::default());
         }
     }
 
@@ -496,6 +521,9 @@ impl Coordinate for PutOp {
     }
 
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
+        if let Message::ClaimReply { up_to, .. } = message {
+            self.origin.allow(up_to);
+        }
         if let Message::WriteReply { result, .. } = message {
             let may_help = is_sloppy(&self.settings, &self.side);
             if matches!(result, Err(Refusal::Damaged | Refusal::Abstains)) && !may_help {

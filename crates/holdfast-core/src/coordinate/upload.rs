@@ -5,6 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::claim::up_to_soon;
 use super::put::Incoming;
 use super::repair::RepairOp;
 use super::{
@@ -390,6 +391,7 @@ impl UploadOp {
             put,
             side: alloc::vec![upload_row(&self.place, &info)],
             may_have_begun: false,
+            above: self.origin.above(),
         };
         step.begin_put(incoming);
         Progress::Done
@@ -442,6 +444,9 @@ impl Coordinate for UploadOp {
     }
 
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
+        if let Message::ClaimReply { up_to, .. } = message {
+            self.origin.allow(up_to);
+        }
         if self.looking_back {
             return Progress::Until(step.now.after_ms(LOOK_BACK_MS).min(self.deadline_us));
         }
@@ -474,6 +479,13 @@ impl Coordinate for UploadOp {
         }
         if self.looking_back {
             return self.look_again(step);
+        }
+        if let Origin::Forwarded { by, op: forward, .. } = self.origin
+            && !self.answered
+        {
+            // Whoever handed it over gives it to nobody else meanwhile (rule D7).
+            let (op, up_to) = (self.id, up_to_soon(step));
+            step.send(by, Message::Claim { op, forward, up_to }, About::default());
         }
         let me = step.state.me();
         let asked: Vec<NodeId> = self.tally.with(Vote::Asked).filter(|home| *home != me).collect();

@@ -351,14 +351,18 @@ impl Turn<'_> {
             return;
         }
         match envelope.message {
-            Message::Forward { op, mut request } => {
+            Message::Forward { op, above, mut request } => {
                 request.deadline_ms = request.deadline_ms.min(envelope.header.deadline_ms);
                 if self.step.state.handed_over.is_new(from, op) {
-                    ClaimOp::spawn(&mut self.step, from, op, request);
+                    ClaimOp::spawn(&mut self.step, from, op, above, request);
                 }
             }
-            Message::Claim { op: claim, forward } => {
-                self.wake(forward, &mut |running, step| running.claimed(step, from, claim));
+            Message::Claim {
+                op: claim,
+                forward,
+                up_to,
+            } => {
+                self.wake(forward, &mut |running, step| running.claimed(step, from, claim, up_to));
             }
             Message::WriteReply { op, .. }
             | Message::ReadReply { op, .. }
@@ -370,7 +374,7 @@ impl Turn<'_> {
             | Message::ReadSideReply { op, .. }
             | Message::CountReply { op, .. }
             | Message::CompareReply { op, .. }
-            | Message::ClaimReply { op }
+            | Message::ClaimReply { op, .. }
             | Message::Announced { op, .. }
             | Message::CollectReply { op, .. } => {
                 let mut message = Some(envelope.message);

@@ -173,7 +173,7 @@ impl Step<'_> {
         };
         let before = merged
             .before
-            .filter(|before| *purpose == WritePurpose::Commit && before.holds_beyond(own_context));
+            .filter(|before| *purpose == WritePurpose::Commit && must_be_shown(before, copy, own_context));
         let beyond = before.map(|before| self.shown(&before));
         Ok((
             Written {
@@ -330,4 +330,17 @@ impl Step<'_> {
         }
         Ok(sum)
     }
+}
+
+/// Whether a writer must be told what a copy knew before its write was merged: when versions lived there that it did not know
+/// (rule D4), and always when it covers earlier attempts at the same write. One of these may have lived there until a repair
+/// brought this one, and what it had replaced may live elsewhere (rule D7).
+fn must_be_shown(before: &Record, write: &Copy, own_context: &Context) -> bool {
+    let mut own = write
+        .record
+        .versions()
+        .iter()
+        .filter(|version| own_context.covers(version.dot));
+    let is_again = own.any(|version| own_context.covers_attempt(version.request, Tick(1)));
+    before.holds_beyond(own_context) || is_again && !own_context.includes(before.context())
 }

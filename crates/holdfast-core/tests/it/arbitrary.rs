@@ -276,6 +276,10 @@ pub fn header() -> BoxedStrategy<Header> {
         .boxed()
 }
 
+pub fn tick() -> BoxedStrategy<Tick> {
+    any::<u64>().prop_map(Tick).boxed()
+}
+
 pub fn op() -> BoxedStrategy<OpId> {
     any::<u64>().prop_map(OpId).boxed()
 }

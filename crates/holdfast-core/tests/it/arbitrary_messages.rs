@@ -21,7 +21,7 @@ use proptest::sample::select;
 
 use crate::arbitrary::{
     bodies, bytes, chunk_id, clocks, context, count, digest, dot, header, headers, manifest, maybe_u8, nodes, number,
-    object_key, op, partition, place, record, row_key, settings, stored_body, text, upload_id, upload_info,
+    object_key, op, partition, place, record, row_key, settings, stored_body, text, tick, upload_id, upload_info,
     upload_part,
 };
 
@@ -32,7 +32,7 @@ pub fn envelope() -> BoxedStrategy<Envelope> {
         5 => chunk_message(),
         8 => range_message(),
         2 => collect_message(),
-        4 => (op(), client_request()).prop_map(|(op, request)| Message::Forward { op, request }),
+        4 => (op(), tick(), client_request()).prop_map(|(op, above, request)| Message::Forward { op, above, request }),
         4 => (op(), answer()).prop_map(|(op, answer)| Message::ForwardReply { op, answer }),
     ];
     (header(), message)
@@ -259,8 +259,8 @@ fn collect_message() -> BoxedStrategy<Message> {
     ];
     prop_oneof![
         (op(), ask).prop_map(|(op, ask)| Message::Collect { op, ask }),
-        (op(), op()).prop_map(|(op, forward)| Message::Claim { op, forward }),
-        op().prop_map(|op| Message::ClaimReply { op }),
+        (op(), op(), tick()).prop_map(|(op, forward, up_to)| Message::Claim { op, forward, up_to }),
+        (op(), tick()).prop_map(|(op, up_to)| Message::ClaimReply { op, up_to }),
         (op(), announcement()).prop_map(|(op, said)| Message::Announce { op, said }),
         (
             op(),

@@ -287,7 +287,9 @@ pub fn messages() -> Vec<(String, Envelope)> {
             deadline_ms: 30_000,
             what,
         };
-        add(&format!("forward-{name}"), Message::Forward { op: OP, request });
+        let above = Tick(0x0192_0000_0000_0003);
+        let forward = Message::Forward { op: OP, above, request };
+        add(&format!("forward-{name}"), forward);
     }
     for (name, answer) in answers() {
         add(
@@ -575,9 +577,16 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
             Message::Claim {
                 op: OP,
                 forward: OpId(77),
+                up_to: Tick(0x0192_0000_0000_0005),
             },
         ),
-        ("claim-reply", Message::ClaimReply { op: OP }),
+        (
+            "claim-reply",
+            Message::ClaimReply {
+                op: OP,
+                up_to: Tick(0x0192_0000_0000_0004),
+            },
+        ),
         (
             "announce",
             Message::Announce {

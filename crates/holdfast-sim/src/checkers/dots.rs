@@ -1,7 +1,7 @@
 //! *A dot never names two values*, over all disks and all messages, for ever (D1); and no node shows a dot before its
 //! issuer has written it.
 
-use holdfast_core::ids::{ActorId, Dot};
+use holdfast_core::ids::{ActorId, Dot, Tick};
 use holdfast_core::message::{Copy, Envelope, Message, ReadResult, ShardRows};
 use holdfast_core::record::{Record, Version};
 
@@ -11,9 +11,13 @@ use crate::world::EPOCH_MS;
 /// A dot as traces show it: actor, life and tick in milliseconds of the run and counter.
 #[must_use]
 pub fn name(dot: Dot) -> String {
-    let tick =
-        |tick: holdfast_core::ids::Tick| format!("{}.{}", tick.millis() as i64 - EPOCH_MS as i64, tick.0 & 0xffff);
     format!("({:04x} {} {})", dot.actor.0 & 0xffff, tick(dot.life), tick(dot.tick))
+}
+
+/// A tick as traces show it: milliseconds of the run and counter.
+#[must_use]
+pub fn tick(tick: Tick) -> String {
+    format!("{}.{}", tick.millis() as i64 - EPOCH_MS as i64, tick.0 & 0xffff)
 }
 
 /// A version whose dot is known must be the version of that dot.

@@ -3,6 +3,7 @@
 
 pub mod acked_kept;
 pub mod bodies;
+pub mod clocks;
 pub mod contexts;
 pub mod converged;
 pub mod dots;
@@ -30,6 +31,8 @@ pub enum Promise {
     BlindReplaces,
     /// What an acknowledged write replaced is never shown again.
     ReplacedStays,
+    /// A node whose clock is off begins no write that another home can begin (S4).
+    RightClockFirst,
     /// A dot never names two values, and its issuer writes it first.
     OneDotOneValue,
     /// A copy covers every dot issued in its life (D2).

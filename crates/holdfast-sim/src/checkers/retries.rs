@@ -22,7 +22,7 @@ pub fn check_issue(
         // Where the node is its own quorum, a sibling demands the second round within the same step.
         return None;
     }
-    (cause == Cause::Asked(version.request)).then(|| {
+    (cause.request() == Some(version.request)).then(|| {
         let key = &truth.of(key).place.key;
         let (again, first) = (name(version.dot), name(earlier.dot));
         format!(

@@ -10,8 +10,9 @@ use holdfast_core::wire::record::decode_row;
 use holdfast_store::MemoryStore;
 use holdfast_store::memory::{ChunkFault, Event as StoreEvent};
 
+use super::disk::RowChange;
 use super::{ClientEvent, Event, Process, Rare, World};
-use crate::checkers::{Promise, dots, durable, forgotten};
+use crate::checkers::{Promise, clocks, dots, durable, forgotten};
 use crate::coverage::Reached;
 use crate::describe;
 use crate::truth::NodeIx;
@@ -37,6 +38,9 @@ impl World {
                     watch.hint_struck_off(self.now_us, &change, NodeIx(home));
                 }
             }
+            if let Some(found) = self.begun_by_a_wrong_clock(watch, member, cause, &change) {
+                watch.violated(self.now_us, Promise::RightClockFirst, found);
+            }
             watch.row_written(self.now_us, NodeIx(member), actor, cause, &change);
         }
         for chunks in self.members[member].disk.take_removals() {
@@ -60,6 +64,27 @@ impl World {
         self.plan_disk(member);
         self.plan_timer(member);
         self.plan_gossip(member);
+    }
+
+    /// What is wrong if a node whose clock is off has just begun a write.
+    fn begun_by_a_wrong_clock(&self, watch: &Watch, member: usize, cause: Cause, change: &RowChange) -> Option<String> {
+        let of = &self.members[member];
+        let Process::Up(node) = &of.process else { return None };
+        node.clock_off_ms()?;
+        let by = match cause {
+            Cause::Asked(_) => of.id,
+            Cause::Handed(_, by) | Cause::Granted(by) => by,
+            Cause::Other => return None,
+        };
+        let homes = watch.begun(node.actor(), change)?;
+        let views = node.members(of.clock.read(self.now_us));
+        let heard: Vec<i64> = views.iter().filter_map(|view| view.clock_ahead_ms).collect();
+        let others = views.iter().filter(|view| view.node != of.id && view.node != by);
+        let others: Vec<clocks::Other> = others
+            .filter(|view| homes.contains(&view.node))
+            .map(|view| clocks::Other::new(view, node.is_up(view.node)))
+            .collect();
+        clocks::check_begun(member, &heard, &others)
     }
 
     /// One look at all disks for all members, who are asked to remove the same chunks one after the other.

@@ -61,6 +61,20 @@ impl Five {
         }
     }
 
+    /// How many versions all homes hold together.
+    fn versions(&mut self) -> usize {
+        let get = Get {
+            settings: settings(2),
+            key: key("k"),
+            r: Some(3),
+            bodies: WantedBodies::None,
+        };
+        match self.few.ask(self.homes[1], Request::Get(get)) {
+            Answer::Got(got) => got.record.versions().len(),
+            other => panic!("not read: {other:?}"),
+        }
+    }
+
     /// Hands a write to a home that does not hear of it; the next home does it, and a second write follows.
     fn write_twice_while_one_is_cut_off(&mut self) {
         let late = self.homes[0];
@@ -122,6 +136,37 @@ fn what_was_granted_lapses() {
     five.few.release(other, late);
     five.few.settle();
     assert_eq!(five.shown(3), [&b"new"[..]]);
+}
+
+/// The first home is granted a write, makes a version of it and is cut off with it; the next home does the write, and a later one
+/// replaces that. What the first home comes back with stands beside nothing.
+#[test]
+fn what_a_home_left_behind_is_covered_by_whoever_did_it_next() {
+    let mut five = five(None);
+    let (late, other) = (five.homes[0], five.other);
+    for at in (0..5).filter(|at| *at != late) {
+        five.few.hold(late, at);
+    }
+    five.few.begin(1, other, put(b"old"));
+    five.few.release(late, other);
+    five.few.hold(late, other);
+    let answer = five.few.answer();
+    assert!(
+        matches!(&answer, Answer::Put(outcome) if outcome.coordinator.0 != late as u64 + 1),
+        "{answer:?}"
+    );
+    for at in (0..5).filter(|at| *at != late) {
+        five.few.hold(at, late);
+    }
+    let answer = five.few.ask_as(2, five.homes[1], put(b"new"));
+    assert!(matches!(answer, Answer::Put(_)), "{answer:?}");
+    for at in (0..5).filter(|at| *at != late) {
+        five.few.release(late, at);
+        five.few.release(at, late);
+    }
+    five.few.settle();
+    assert_eq!(five.shown(3), [&b"new"[..]]);
+    assert_eq!(five.versions(), 1);
 }
 
 #[test]

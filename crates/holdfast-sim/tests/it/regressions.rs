@@ -164,3 +164,38 @@ fn a_put_that_was_replaced_tells_no_context_that_covers_what_its_client_has_not_
 fn a_rotten_chunk_is_owed_no_longer() {
     must_hold(488);
 }
+
+/// A home that had been granted a write issued a dot for it and was cut off; the next home did the write again, and a later one
+/// replaced that. What the first had made stood beside it, for ever. It is covered now by whoever does the write next (D7).
+#[test]
+fn what_a_home_left_behind_is_covered_by_the_next() {
+    must_hold(1569);
+}
+
+/// The first remedy covered the dot that was left behind by its dot, which covers all earlier ones of its life: versions that the
+/// client of the write had never seen went with it.
+#[test]
+fn an_attempt_is_covered_and_nothing_else_of_its_life() {
+    must_hold(1419);
+    must_hold(1565);
+}
+
+/// A retry found its write replaced, beside a version that the write itself should have replaced, and was answered.
+#[test]
+fn a_write_that_was_replaced_is_not_answered_beside_what_it_should_have_replaced() {
+    must_hold(1496);
+}
+
+/// A retry of a completion found the object, which a comparison had brought, but not the row of the upload beside it; it was
+/// answered, and the upload stayed open on that disk.
+#[test]
+fn completing_once_more_closes_the_row_beside_the_object() {
+    must_hold(1507);
+}
+
+/// A home held nothing but an earlier attempt at the very write that it was sent, and showed nothing. What that attempt had
+/// replaced was never covered by the write that was acknowledged.
+#[test]
+fn what_an_attempt_had_replaced_is_shown() {
+    must_hold(2853);
+}

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use super::{LocalCopy, NotBegun, PutOp};
 use crate::context::Context;
 use crate::coordinate::{Progress, unchanged};
-use crate::ids::Dot;
+use crate::ids::{Dot, Tick};
 use crate::message::Copy;
 use crate::node::state::{Step, Waiter};
 use crate::record::{Record, Version};
 use crate::request::{WantedBodies, WriteFault};
+use crate::storage::Batch;
 
 impl PutOp {
     /// A retry of a write that is here already: same dot, W synced answers and D4 like any other (rule D7).
@@ -26,11 +27,7 @@ impl PutOp {
         earlier: &Version,
         context: Option<&Context>,
     ) -> Result<(), NotBegun> {
-        let same = earlier.content.size == self.content.size && earlier.content.kind == self.content.kind;
-        if !same {
-            self.origin.answer(step, unchanged(WriteFault::RequestIdReused));
-            return Err(NotBegun::Answered);
-        }
+        self.refuse_another(step, earlier)?;
         let bodies = step
             .read_held_bodies(&self.place, &self.role, &copy.record, WantedBodies::All)
             .map_err(|_| NotBegun::Damaged)?;
@@ -46,8 +43,32 @@ impl PutOp {
         if copy.record.holds_beyond(&self.own_context) {
             self.beyond = Some(copy.record.context().clone());
         }
-        self.send_as_it_is(step, copy.record, bodies);
-        Ok(())
+        self.send_as_it_is(step, copy.record, bodies)
+    }
+
+    /// The same, after another home was granted the write and may have made versions of it that nobody here has seen: it gets
+    /// a version that covers all of them.
+    pub(super) fn write_above(
+        &mut self,
+        step: &mut Step<'_>,
+        before: Option<LocalCopy>,
+        earlier: &Version,
+        context: Option<&Context>,
+    ) -> Result<(), NotBegun> {
+        self.refuse_another(step, earlier)?;
+        let known = before.as_ref().map(|copy| copy.record.context().clone());
+        // Its dot would cover all earlier ones of that life.
+        let own = context.cloned().or(known).unwrap_or_default();
+        self.write_own(step, before, own)
+    }
+
+    /// A request id names one write.
+    fn refuse_another(&self, step: &mut Step<'_>, earlier: &Version) -> Result<(), NotBegun> {
+        if earlier.content.size == self.content.size && earlier.content.kind == self.content.kind {
+            return Ok(());
+        }
+        self.origin.answer(step, unchanged(WriteFault::RequestIdReused));
+        Err(NotBegun::Answered)
     }
 
     /// The write took effect and was replaced since, by somebody who saw it: writing it again would undo that (rule D7).
@@ -65,16 +86,29 @@ impl PutOp {
         self.settled = true;
         self.own_context = context.cloned().unwrap_or_default();
         self.own_context.add(self.dot);
-        self.send_as_it_is(step, copy.record, bodies);
-        Ok(())
+        self.send_as_it_is(step, copy.record, bodies)
     }
 
-    /// This node's copy as it lies is what the others are sent. It may not be on disk yet, and counts once it is.
-    fn send_as_it_is(&mut self, step: &mut Step<'_>, record: Record, bodies: Vec<(Dot, Bytes)>) {
+    /// This node's copy as it lies is what the others are sent. It may not be on disk yet, and counts once it is. It may have come
+    /// without the rows beside it, from a copy that was made equal.
+    fn send_as_it_is(
+        &mut self,
+        step: &mut Step<'_>,
+        record: Record,
+        bodies: Vec<(Dot, Bytes)>,
+    ) -> Result<(), NotBegun> {
+        let mut batch = Batch::default();
+        step.merge_side_rows(&self.side, &mut batch)
+            .map_err(|_| NotBegun::Damaged)?;
+        let seq = if batch.changes.is_empty() {
+            step.storage.last_write()
+        } else {
+            step.write(batch, Tick(0))
+        };
         self.clocks = alloc::vec![(step.state.me(), record.context().clone())];
         self.copy = Copy { record, bodies };
-        let seq = step.storage.last_write();
         step.wait(seq, Waiter::Own(self.id));
+        Ok(())
     }
 
     /// [`PutOp::settle`] in the middle of a write: a fresh count, under a fresh id.

@@ -4,6 +4,7 @@
 
 use super::{NotBegun, PutOp, too_late};
 use crate::coordinate::Progress;
+use crate::coordinate::claim::with_room;
 use crate::coordinate::forward::NEXT_HOME_MS;
 use crate::node::state::{Parked, Step, Waiter};
 use crate::planted::Planted;
@@ -54,6 +55,10 @@ impl PutOp {
             Err(NotBegun::Bound(bound, seen)) => {
                 let seq = step.await_bound(bound, seen);
                 step.wait(seq, Waiter::Unpark(Parked::Operation(self.id)));
+                return self.next_wake(step);
+            }
+            Err(NotBegun::Unclaimed(tick)) => {
+                self.claim(step, with_room(tick));
                 return self.next_wake(step);
             }
             Err(NotBegun::Answered) => {

@@ -214,8 +214,9 @@ fn write_message(to: &mut Writer, message: &Message) {
             bodies.write(to);
         }
         Message::ReadReply { op, result } => write_reply(to, op, result),
-        Message::Forward { op, request } => {
+        Message::Forward { op, above, request } => {
             op.write(to);
+            above.write(to);
             request::write_client_request(to, request);
         }
         Message::ForwardReply { op, answer } => {
@@ -306,8 +307,15 @@ fn write_message_between_members(to: &mut Writer, message: &Message) {
             ask.write(to);
         }
         Message::CollectReply { op, result } => write_reply(to, op, result),
-        Message::Claim { op, forward } => [op, forward].into_iter().for_each(|id| id.write(to)),
-        Message::ClaimReply { op } => op.write(to),
+        Message::Claim { op, forward, up_to } => {
+            op.write(to);
+            forward.write(to);
+            up_to.write(to);
+        }
+        Message::ClaimReply { op, up_to } => {
+            op.write(to);
+            up_to.write(to);
+        }
         Message::Announce { op, said } => {
             op.write(to);
             said.write(to);
@@ -344,6 +352,7 @@ fn read_object_message(tag: u8, from: &mut Reader<'_>, payload: &mut Payload) ->
         },
         FORWARD => Message::Forward {
             op,
+            above: Field::read(from)?,
             request: request::read_client_request(from, payload)?,
         },
         FORWARD_REPLY => Message::ForwardReply {
@@ -429,8 +438,12 @@ fn read_range_message(tag: u8, from: &mut Reader<'_>) -> Result<Message, DecodeE
         CLAIM => Message::Claim {
             op,
             forward: Field::read(from)?,
+            up_to: Field::read(from)?,
         },
-        CLAIM_REPLY => Message::ClaimReply { op },
+        CLAIM_REPLY => Message::ClaimReply {
+            op,
+            up_to: Field::read(from)?,
+        },
         ANNOUNCE => Message::Announce {
             op,
             said: Field::read(from)?,
