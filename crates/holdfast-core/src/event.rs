@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::dead::HeldWhy;
 use crate::gossip::MemberState;
 use crate::ids::{NodeId, ObjectKey};
+use crate::repair::Healed;
 
 /// Something that a person may want to know.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +75,19 @@ pub enum ClusterEvent {
     Mended {
         /// The key it belongs to.
         of: ObjectKey,
+    },
+    /// This node checks and repairs everything that it holds, because somebody asked for it.
+    RepairBegun,
+    /// That is over.
+    RepairEnded {
+        /// Records and chunks that its disk could not give back as they were written.
+        damaged: u64,
+        /// Rows and chunks that it and others did not hold alike.
+        differences: u64,
+        /// What was brought in order.
+        healed: Healed,
+        /// What could not be.
+        unhealed: u64,
     },
     /// This node's copy of a key has concurrent versions now.
     SiblingsMade {

@@ -242,6 +242,21 @@ impl Segments {
         self.damaged.len()
     }
 
+    /// The places that cannot be read, in order.
+    pub(crate) fn damages(&self) -> &[KeyRange] {
+        &self.damaged
+    }
+
+    /// How many rows there are where it can be read.
+    pub(crate) fn row_count(&self) -> u64 {
+        self.by_start.values().map(|segment| segment.count).sum()
+    }
+
+    /// How many there are in the segment that begins with this key.
+    pub(crate) fn row_count_at(&self, start: &[u8]) -> u64 {
+        self.by_start.get(start).map_or(0, |segment| segment.count)
+    }
+
     /// Whether a range cannot be read, or a part of it.
     pub(crate) fn is_damaged(&self, range: &KeyRange) -> bool {
         self.first_damage(range).is_some()

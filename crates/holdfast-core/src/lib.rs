@@ -28,6 +28,7 @@ pub mod planted;
 pub mod quorum;
 pub mod record;
 pub mod registry;
+pub mod repair;
 pub mod request;
 pub mod scrub;
 pub mod storage;

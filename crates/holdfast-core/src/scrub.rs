@@ -28,6 +28,10 @@ pub struct Checked {
     pub fingerprints_wrong: u64,
     /// The scrub that is under way, or the last one.
     pub scrub: ScrubReport,
+    /// Keys whose copies this node made equal, or whose copy here it wrote again, for whatever reason.
+    pub records_repaired: u64,
+    /// Damaged chunks of this disk that were written again.
+    pub chunks_mended: u64,
 }
 
 impl ScrubReport {

@@ -156,6 +156,7 @@ pub const fn input_kind(input: &Input) -> &'static str {
         Input::Peer(..) => "message",
         Input::Datagram(..) => "datagram",
         Input::Maintain(..) => "maintain",
+        Input::Repair => "repair",
         Input::PeerUp(_) => "peer up",
         Input::PeerDown(_) => "peer down",
         Input::Synced(_) => "synced",

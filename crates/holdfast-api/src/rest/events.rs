@@ -91,6 +91,16 @@ fn told(event: &ClusterEvent, objects: &dyn Objects, names: &Names) -> Value {
         ClusterEvent::HintDelivered { home, of } => with(about("hint_delivered", of), "for", node(*home)),
         ClusterEvent::Repaired { of, nodes } => with(about("repaired", of), "nodes", names.nodes(nodes)),
         ClusterEvent::Mended { of } => about("mended", of),
+        ClusterEvent::RepairBegun => json!({ "event": "repair_begun" }),
+        ClusterEvent::RepairEnded {
+            damaged,
+            differences,
+            healed,
+            unhealed,
+        } => json!({
+            "event": "repair_ended", "damaged": damaged, "differences": differences,
+            "records_healed": healed.records, "chunks_healed": healed.chunks, "sent": healed.sent, "unhealed": unhealed,
+        }),
         ClusterEvent::SiblingsMade { of, count } => with(about("siblings_made", of), "count", Value::from(*count)),
         ClusterEvent::SiblingsResolved { of } => about("siblings_resolved", of),
         ClusterEvent::GateHeld { by, why } => {

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::push_chunk::PushChunk;
-use super::repair::RepairOp;
+use super::repair::REPAIRS_MAX;
 use super::{Coordinate, Progress, RESEND_MS};
 use crate::fingerprint::{Fingerprint, KeyRange};
 use crate::ids::{ChunkId, NodeId, Partition};
@@ -24,8 +24,6 @@ use crate::node::state::{About, Step};
 use crate::place::Place;
 use crate::storage::{ReadError, Space};
 
-/// Repairs in flight at most; beyond it the comparison waits.
-const REPAIRS_MAX: usize = 64;
 /// How long it waits for repairs to end before it looks again, in milliseconds.
 const REPAIR_WAIT_MS: u64 = 20;
 /// Upload and part rows pushed at once, before the next wait of the same length.
@@ -45,7 +43,7 @@ const PARTITIONS_PER_QUESTION: u16 = 256;
 
 /// What is compared, in this order: an object's chunks come after the row that names them, since a reader asks along the
 /// whole preference list for a chunk, but cannot ask for a key it has not heard of.
-const STAGES: [Compared; 4] = [
+pub(super) const STAGES: [Compared; 4] = [
     Compared::Rows(Space::Rows),
     Compared::Rows(Space::Uploads),
     Compared::Rows(Space::Parts),
@@ -84,6 +82,9 @@ pub(crate) struct CompareOp {
     begun_us: u64,
     /// What this node does not hold as the member does; `None` when it is too much, or was not found out (rule S2).
     lacked: Option<BTreeSet<Lacked>>,
+    /// Something was not compared, or not brought in order: the member could not tell, or did not take it. What it cannot read
+    /// is not meant: it asks us for all that we have there.
+    is_partial: bool,
 }
 
 impl CompareOp {
@@ -107,6 +108,7 @@ impl CompareOp {
             attempts: 0,
             begun_us: step.now.mono_us,
             lacked: Some(BTreeSet::new()),
+            is_partial: false,
         };
         step.spawned.push(Box::new(op));
     }
@@ -123,6 +125,10 @@ impl CompareOp {
         let Some((range, theirs)) = self.todo.pop() else {
             return self.next_partitions(step);
         };
+        let partitions = step.state.layout().partition_count() as u64;
+        step.state
+            .asked
+            .compares_at(self.peer, self.stage, &range.from, partitions);
         let own = match step.shared_fingerprint(self.peer, what, &range) {
             Ok(own) => own,
             Err(Refusal::NotReadYet) => {
@@ -203,6 +209,9 @@ impl CompareOp {
 
     fn take_answer(&mut self, step: &mut Step<'_>, result: Result<Comparison, Refusal>) -> Progress {
         self.is_asking = false;
+        if result != Err(Refusal::NotReadYet) {
+            step.state.asked.comparison_moves(self.peer, step.now.mono_us);
+        }
         // A repeated answer must not settle the range again.
         self.id = step.state.new_op();
         let (range, own) = core::mem::take(&mut self.asked);
@@ -234,8 +243,9 @@ impl CompareOp {
             Err(Refusal::Damaged) if matches!(self.what(), Some(Compared::Rows(space)) if space != Space::Rows) => {
                 self.push_all(step, &range, own)
             }
-            Err(_) => {
+            Err(refusal) => {
                 self.lacked = None;
+                self.is_partial |= refusal != Refusal::Damaged;
                 self.next(step)
             }
         }
@@ -310,11 +320,15 @@ impl CompareOp {
                     .extend(Place::parse(key).map(|(place, _)| Task::Repair(place)));
             }
         }
-        step.state.differences += (self.tasks.len() - tasks) as u64;
+        let found = (self.tasks.len() - tasks) as u64;
+        let only_there = self.wanted.iter().filter(|wanted| !own.contains_key(&wanted.from));
+        step.state.asked.note_differences(found + only_there.count() as u64);
+        step.state.differences += found;
     }
 
     /// What this node lacks keeps it from speaking for its disk, while that is being filled up (rule S2). Chunks do not: who reads
-    /// one asks all who may have it.
+    /// one asks all who may have it. Rows of uploads are fetched then, and when somebody asked for a repair: he does not wait
+    /// until the member compares, too, and pushes them.
     fn note_lacked(
         &mut self,
         step: &Step<'_>,
@@ -322,7 +336,9 @@ impl CompareOp {
         own: &BTreeMap<Vec<u8>, Digest>,
         theirs: &BTreeMap<Vec<u8>, Digest>,
     ) {
-        if !step.state.standing.is_filling() || what == Compared::Chunks {
+        let is_filling = step.state.standing.is_filling();
+        let is_wanted = is_filling || step.state.asked.is_comparing(self.peer);
+        if !is_wanted || what == Compared::Chunks {
             return;
         }
         let differ = theirs.iter().filter(|(key, digest)| own.get(*key) != Some(*digest));
@@ -336,7 +352,7 @@ impl CompareOp {
                 to: after_key(key),
             }));
         }
-        if let Some(lacked) = &mut self.lacked {
+        if let Some(lacked) = self.lacked.as_mut().filter(|_| is_filling) {
             lacked.extend(differ.map(|key| (self.stage, key.clone())));
             if lacked.len() > LACKED_MAX {
                 self.lacked = None;
@@ -367,9 +383,13 @@ impl CompareOp {
     fn take_fetched(&mut self, step: &mut Step<'_>, result: Result<Vec<(Vec<SideRow>, bool)>, Refusal>) -> Progress {
         self.wanted.truncate(self.wanted.len() - self.fetching);
         self.fetching = 0;
+        self.is_partial |= result.is_err();
         let rows = result.into_iter().flatten().flat_map(|(rows, _)| rows);
         let rows: Vec<SideRow> = rows.collect();
-        let _ = step.serve_write_side(&rows, false);
+        match step.serve_write_side(&rows, false) {
+            Ok(_) => step.state.asked.note_fetched(rows.len() as u64),
+            Err(_) => self.is_partial = true,
+        }
         self.work(step)
     }
 
@@ -377,14 +397,14 @@ impl CompareOp {
     fn work(&mut self, step: &mut Step<'_>) -> Progress {
         let mut pushed = 0;
         while let Some(task) = self.tasks.pop_front() {
+            step.state.asked.comparison_moves(self.peer, step.now.mono_us);
             match task {
                 Task::Repair(place) => {
                     if step.state.repairing.len() >= REPAIRS_MAX {
                         self.tasks.push_front(Task::Repair(place));
                         return Progress::Until(step.now.after_ms(REPAIR_WAIT_MS));
                     }
-                    let n = step.state.n_of(place.bucket);
-                    RepairOp::spawn(step, &place, n);
+                    step.repair_awaited(&place);
                 }
                 Task::PushSide(space, key) => {
                     self.push_side(step, space, key);
@@ -427,6 +447,7 @@ impl CompareOp {
             check_open: false,
         };
         step.send(self.peer, message, About::default());
+        step.state.asked.note_sent();
     }
 
     /// Reads a chunk to push it. `None` when it is gone.
@@ -451,6 +472,8 @@ impl CompareOp {
         let are_rows_compared = !matches!(self.what(), Some(Compared::Rows(_)));
         let lacked = self.lacked.take().filter(|_| are_rows_compared);
         step.compared(self.peer, self.begun_us, lacked);
+        let is_complete = self.what().is_none() && !self.is_partial;
+        step.state.asked.comparison_ended(self.peer, is_complete);
         Progress::Done
     }
 }
@@ -495,6 +518,10 @@ impl Coordinate for CompareOp {
             }
             Message::WriteChunkReply { result, .. } if from == self.peer && self.pushing.is_some() => {
                 self.pushing = None;
+                match &result {
+                    Ok(()) => step.state.asked.note_sent(),
+                    Err(_) => self.is_partial = true,
+                }
                 if result == Err(Refusal::DiskFull) {
                     // It would be sent body after body, and refuse each.
                     return self.over(step);

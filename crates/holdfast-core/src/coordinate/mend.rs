@@ -11,7 +11,7 @@
 //! fails to read at all: a disk that is merely overloaded says the same.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -36,7 +36,7 @@ const TRIED_MAX: usize = 1_024;
 /// Chunks that are being mended, or were lately to no avail.
 #[derive(Default)]
 pub(crate) struct Mends {
-    in_flight: usize,
+    in_flight: BTreeSet<ChunkId>,
     /// When each may be tried again, in monotonic microseconds.
     not_before_us: BTreeMap<ChunkId, u64>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Mends {
 impl Mends {
     /// Takes a chunk, unless it is being mended, was tried lately, or too many are.
     fn begin(&mut self, now_us: u64, not_before_us: u64, chunk: ChunkId) -> bool {
-        if self.in_flight >= MENDS_MAX || self.not_before_us.get(&chunk).is_some_and(|time| *time > now_us) {
+        if self.in_flight.len() >= MENDS_MAX || self.not_before_us.get(&chunk).is_some_and(|time| *time > now_us) {
             return false;
         }
         if self.not_before_us.len() >= TRIED_MAX {
@@ -54,12 +54,22 @@ impl Mends {
             }
         }
         self.not_before_us.insert(chunk, not_before_us);
-        self.in_flight += 1;
+        self.in_flight.insert(chunk)
+    }
+
+    /// The same, however lately it was tried.
+    fn begin_asked(&mut self, not_before_us: u64, chunk: ChunkId) -> bool {
+        if self.in_flight.len() >= MENDS_MAX || !self.in_flight.insert(chunk) {
+            return false;
+        }
+        if self.not_before_us.len() < TRIED_MAX {
+            self.not_before_us.insert(chunk, not_before_us);
+        }
         true
     }
 
     fn end(&mut self, chunk: ChunkId, mended: bool) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.in_flight.remove(&chunk);
         if mended {
             self.not_before_us.remove(&chunk);
         }
@@ -86,10 +96,33 @@ impl MendOp {
         let Ok(Some(header)) = chunk_header(step, partition, chunk) else {
             return step.state.mends.end(chunk, false);
         };
+        Self::spawn_of(step, header);
+    }
+
+    /// Begins to mend a chunk because somebody asked for it: however lately that was in vain. Only for what this node found
+    /// itself: were a member's question enough, nodes whose copies are all damaged would ask each other for ever. False when
+    /// too many are being mended, and it is to be tried again.
+    pub(crate) fn spawn_asked(step: &mut Step<'_>, header: &ChunkHeader) -> bool {
+        if step.state.asked.is_mending(header.id) {
+            return true;
+        }
+        if step.storage.is_full() {
+            step.state.asked.mend_failed(header);
+            return true;
+        }
+        let begins = step.state.mends.begin_asked(step.now.after_ms(PAUSE_MS), header.id);
+        if begins {
+            Self::spawn_of(step, header.clone());
+        }
+        begins
+    }
+
+    fn spawn_of(step: &mut Step<'_>, header: ChunkHeader) {
         let me = step.state.me();
-        let list = step.state.layout().preference_list(partition);
+        let list = step.state.layout().preference_list(header.partition);
         let mut candidates: Vec<NodeId> = list.filter(|node| *node != me).collect();
         candidates.reverse();
+        step.state.asked.mend_begun(header.id);
         let id = step.state.new_op();
         step.spawned.push(Box::new(Self {
             id,
@@ -130,6 +163,7 @@ impl MendOp {
 
     fn end(&self, step: &mut Step<'_>, mended: bool) -> Progress {
         step.state.mends.end(self.header.id, mended);
+        step.state.asked.mend_ended(&self.header, mended);
         Progress::Done
     }
 }
@@ -179,6 +213,7 @@ impl Coordinate for MendOp {
     fn own_chunk_written(&mut self, step: &mut Step<'_>, result: Result<(), ChunkWriteError>) -> Progress {
         if result.is_ok() {
             let of = self.header.owner.clone();
+            step.state.chunks_mended += 1;
             step.tell(ClusterEvent::Mended { of });
         }
         self.end(step, result.is_ok())
@@ -212,6 +247,20 @@ mod tests {
         assert!(mends.begin(99, 199, chunk(2)), "it was mended, and broke again");
         mends.end(chunk(2), true);
         assert!(mends.begin(100, 200, chunk(1)));
+    }
+
+    #[test]
+    fn whoever_asks_need_not_wait_until_a_chunk_may_be_tried_again() {
+        let mut mends = Mends::default();
+        assert!(mends.begin(0, 100, chunk(1)));
+        assert!(!mends.begin_asked(101, chunk(1)), "it is under way");
+        mends.end(chunk(1), false);
+        assert!(!mends.begin(1, 101, chunk(1)), "it was to no avail a moment ago");
+        assert!(mends.begin_asked(101, chunk(1)));
+        for number in 2..=MENDS_MAX as u128 {
+            assert!(mends.begin_asked(101, chunk(number)));
+        }
+        assert!(!mends.begin_asked(101, chunk(99)), "too many");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) mod page;
 mod push_chunk;
 pub(crate) mod put;
 pub(crate) mod repair;
+pub(crate) mod repair_all;
 pub(crate) mod scrub;
 pub(crate) mod stand_ins;
 pub(crate) mod sweep;

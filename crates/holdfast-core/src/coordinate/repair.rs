@@ -13,6 +13,7 @@ use super::{Coordinate, Progress};
 use crate::event::ClusterEvent;
 use crate::ids::{Dot, NodeId};
 use crate::message::{Copy, Message, OpId, ReadResult, Refusal};
+use crate::node::asked::KeyEnded;
 use crate::node::state::{About, Step};
 use crate::place::Place;
 use crate::record::Record;
@@ -21,6 +22,8 @@ use crate::storage::{Batch, ReadError};
 
 /// How long homes are waited for, in milliseconds; whoever is slower is repaired another time.
 const PATIENCE_MS: u64 = 3_000;
+/// Repairs in flight at most that comparisons begin, and whoever was asked to repair everything; beyond it they wait.
+pub(super) const REPAIRS_MAX: usize = 64;
 
 /// A repair in flight.
 pub(crate) struct RepairOp {
@@ -34,6 +37,10 @@ pub(crate) struct RepairOp {
     answered: usize,
     /// Homes that were sent the merged record and have not confirmed it.
     sent: Vec<NodeId>,
+    /// Some home was sent what it lacked, or this node's own copy written anew.
+    has_written: bool,
+    /// Some home that was up did not answer or confirm, or what is damaged here could not be replaced.
+    is_partial: bool,
     deadline_us: u64,
     /// When it began, in Unix milliseconds: nothing that it writes was read earlier (rule G2).
     content_ms: u64,
@@ -56,6 +63,8 @@ impl RepairOp {
             own_damaged: false,
             answered: 0,
             sent: Vec::new(),
+            has_written: false,
+            is_partial: false,
             deadline_us: step.now.after_ms(PATIENCE_MS),
             content_ms: step.now.wall_ms,
         };
@@ -84,6 +93,7 @@ impl RepairOp {
     /// Writes the merged record to every home that answered and differs.
     fn equalise(&mut self, step: &mut Step<'_>) -> Progress {
         if step.is_outlived(self.content_ms) {
+            self.is_partial = true;
             return self.over(step);
         }
         let mut merged = Record::new();
@@ -100,6 +110,7 @@ impl RepairOp {
             version.content.body_length().is_none() || bodies.iter().any(|(dot, _)| *dot == version.dot)
         });
         if merged.context().is_empty() || !complete {
+            self.is_partial |= self.own_damaged || !complete;
             return self.over(step);
         }
         let me = step.state.me();
@@ -108,7 +119,9 @@ impl RepairOp {
             bodies,
         };
         if self.own_damaged {
-            self.replace_damaged(step, &copy);
+            let is_replaced = self.replace_damaged(step, &copy);
+            self.has_written |= is_replaced;
+            self.is_partial |= !is_replaced;
         }
         let held = core::mem::take(&mut self.held);
         let stale: Vec<NodeId> = held
@@ -117,12 +130,13 @@ impl RepairOp {
             .map(|(node, _)| *node)
             .collect();
         if !stale.is_empty() {
+            self.has_written = true;
             let (of, nodes) = (self.place.object_key(), stale.clone());
             step.tell(ClusterEvent::Repaired { of, nodes });
         }
         for node in &stale {
             if *node == me {
-                let _ = step.merge_copy(&self.place, &copy, Batch::default());
+                self.is_partial |= step.merge_copy(&self.place, &copy, Batch::default()).is_err();
             } else {
                 let write = repair_write(self.id, self.place.clone(), merged.clone(), copy.bodies.clone());
                 step.send(*node, Message::Write(write), About::as_of(self.content_ms));
@@ -136,17 +150,33 @@ impl RepairOp {
         }
     }
 
-    /// A damaged copy counts for nothing until it was read from all the others (rule D2).
-    fn replace_damaged(&self, step: &mut Step<'_>, copy: &Copy) {
+    /// A damaged copy counts for nothing until it was read from all the others (rule D2). Whether it was.
+    fn replace_damaged(&self, step: &mut Step<'_>, copy: &Copy) -> bool {
         let others = step.state.layout().homes_count(self.n).saturating_sub(1);
-        if others > 0 && self.answered >= others {
-            let _ = step.write_over_damage(&self.place, copy);
-        }
+        others > 0 && self.answered >= others && step.write_over_damage(&self.place, copy).is_ok()
     }
 
     fn over(&self, step: &mut Step<'_>) -> Progress {
         step.state.repairing.remove(&self.place);
+        let ended = match (self.is_partial || !self.sent.is_empty(), self.has_written) {
+            (true, _) => KeyEnded::Failed,
+            (false, true) => KeyEnded::Healed,
+            (false, false) => KeyEnded::Equal,
+        };
+        step.state.records_repaired += u64::from(ended == KeyEnded::Healed);
+        step.state.asked.key_ended(&self.place, ended);
         Progress::Done
+    }
+}
+
+impl Step<'_> {
+    /// Begins a repair of a key; if somebody asked for everything to be repaired, that waits for it.
+    pub(crate) fn repair_awaited(&mut self, place: &Place) {
+        self.state.asked.await_key(place);
+        let n = self.state.n_of(place.bucket);
+        if !RepairOp::spawn(self, place, n) && !self.state.repairing.contains(place) {
+            self.state.asked.key_ended(place, KeyEnded::Failed);
+        }
     }
 }
 
@@ -168,7 +198,10 @@ impl Coordinate for RepairOp {
                 match own {
                     Ok((record, bodies)) => self.add(me, record, bodies),
                     Err(ReadError::Corrupt) => self.own_damaged = true,
-                    Err(ReadError::Io) => return self.over(step),
+                    Err(ReadError::Io) => {
+                        self.is_partial = true;
+                        return self.over(step);
+                    }
                 }
             } else if step.state.is_up(home) {
                 let place = self.place.clone();
@@ -203,11 +236,14 @@ impl Coordinate for RepairOp {
                         self.answered += 1;
                         self.add(from, Record::new(), Vec::new());
                     }
-                    Err(_) => {}
+                    // Its copy is its own to heal: it cannot be had from it, nor compared with.
+                    Err(Refusal::Damaged) => {}
+                    Err(_) => self.is_partial = true,
                 }
                 self.judge(step)
             }
-            Message::WriteReply { .. } => {
+            Message::WriteReply { result, .. } => {
+                self.is_partial |= result.is_err() && self.sent.contains(&from);
                 self.sent.retain(|node| *node != from);
                 if self.sent.is_empty() {
                     self.over(step)
@@ -225,6 +261,7 @@ impl Coordinate for RepairOp {
         }
         // Some home did not answer: make the others equal, then stop waiting.
         self.waiting.clear();
+        self.is_partial = true;
         self.deadline_us = step.now.after_ms(PATIENCE_MS);
         self.equalise(step)
     }
@@ -236,6 +273,7 @@ impl Coordinate for RepairOp {
         if waited == self.waiting.len() + self.sent.len() {
             return Progress::Until(self.deadline_us);
         }
+        self.is_partial = true;
         if self.held.is_empty() && self.waiting.is_empty() {
             self.over(step)
         } else {

@@ -81,9 +81,10 @@ impl Fingerprints {
         self.rows.iter().all(|segments| segments.read_to().is_none())
     }
 
-    /// Whether a scrub is to begin now; it is under way then. The first input of a run begins the first.
-    pub(crate) fn begin_scrub(&mut self, now_us: u64) -> bool {
-        let due = !self.begun || self.scrub_us.is_some_and(|at_us| at_us <= now_us);
+    /// Whether a scrub is to begin now: because it is time, or because somebody wants one. It is under way then. The first
+    /// input of a run begins the first.
+    pub(crate) fn begin_scrub(&mut self, now_us: u64, is_wanted: bool) -> bool {
+        let due = !self.begun || self.scrub_us.is_some_and(|at_us| is_wanted || at_us <= now_us);
         if due {
             self.begun = true;
             self.scrub_us = None;
@@ -275,6 +276,31 @@ impl Step<'_> {
     pub(crate) fn damage_count(&self, space: Space) -> u64 {
         let segments = self.state.fingerprints.segments(space);
         segments.map_or(0, |segments| segments.damage_count() as u64)
+    }
+
+    /// Which places in a keyspace cannot be read, as far as was tried.
+    pub(crate) fn damages(&self, space: Space) -> Vec<KeyRange> {
+        let segments = self.state.fingerprints.segments(space);
+        segments.map_or_else(Vec::new, |segments| segments.damages().to_vec())
+    }
+
+    /// How many rows of a keyspace can be read.
+    pub(crate) fn row_count(&self, space: Space) -> u64 {
+        let segments = self.state.fingerprints.segments(space);
+        segments.map_or(0, Segments::row_count)
+    }
+
+    /// How many of them are in the segment that begins with this key.
+    pub(crate) fn row_count_at(&self, space: Space, start: &[u8]) -> u64 {
+        let segments = self.state.fingerprints.segments(space);
+        segments.map_or(0, |segments| segments.row_count_at(start))
+    }
+
+    /// The segments that have something in a range.
+    pub(crate) fn segments_in(&self, space: Space, range: &KeyRange) -> Vec<KeyRange> {
+        let segments = self.state.fingerprints.segments(space);
+        let pieces = segments.map(|segments| segments.pieces(range));
+        pieces.into_iter().flatten().map(|piece| piece.range).collect()
     }
 
     /// How many chunks there are in a partition, if their headers can be read.

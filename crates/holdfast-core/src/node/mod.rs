@@ -3,6 +3,7 @@
 //! The shell, or the simulator, owns sockets, disks and clocks; it feeds inputs in any order, any number of times, late
 //! or never, and carries out effects. Nothing here waits.
 
+pub(crate) mod asked;
 pub(crate) mod clock;
 pub(crate) mod dead;
 pub(crate) mod fingerprints;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use crate::coordinate::claim::ClaimOp;
 use crate::coordinate::collect::CollectOp;
 use crate::coordinate::mend::MendOp;
+use crate::coordinate::repair_all::RepairAllOp;
 use crate::coordinate::scrub::ScrubOp;
 use crate::coordinate::sweep::SweepOp;
 use crate::coordinate::{Coordinate, Origin, Progress};
@@ -44,6 +46,7 @@ use crate::layout::Layout;
 use crate::message::{Envelope, Message, OpId, Refusal};
 use crate::planted::Planted;
 use crate::registry::Registry;
+use crate::repair::RepairReport;
 use crate::request::{Answer, ClientRequest};
 use crate::scrub::Checked;
 use crate::storage::{Batch, ChunkToken, ChunkWriteError, ReadError, Storage, WriteSeq};
@@ -67,6 +70,8 @@ pub enum Input {
     Datagram(NodeId, Bytes),
     /// An operator says that a member is down on purpose, or no longer.
     Maintain(NodeId, bool),
+    /// An operator wants everything that this node holds checked and repaired now. While that is under way it changes nothing.
+    Repair,
     /// Messages to this member can be sent from now on.
     PeerUp(NodeId),
     /// They cannot.
@@ -192,6 +197,7 @@ impl Node {
             Input::Peer(from, envelope) => turn.peer(from, envelope),
             Input::Datagram(from, bytes) => turn.datagram(from, &bytes),
             Input::Maintain(node, on) => turn.maintain(node, on),
+            Input::Repair => RepairAllOp::spawn(&mut turn.step),
             Input::PeerUp(node) => turn.peer_up(node),
             Input::PeerDown(node) => turn.peer_down(node),
             Input::Synced(seq) => turn.synced(seq),
@@ -314,7 +320,15 @@ impl Node {
             differences: state.differences,
             fingerprints_wrong: state.fingerprints.wrong,
             scrub: state.scrub,
+            records_repaired: state.records_repaired,
+            chunks_mended: state.chunks_mended,
         }
+    }
+
+    /// How far the repair is that somebody asked for, or what the last one found.
+    #[must_use]
+    pub const fn repair(&self) -> &RepairReport {
+        &self.state.asked.report
     }
 
     /// Reads the whole disk, and counts the fingerprints in memory that are not those of what is on it: for those who

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use super::asked::Asked;
 use super::clock::{BoundNotDurable, Clock};
 use super::dead::DeadIndex;
 use super::fingerprints::Fingerprints;
@@ -64,6 +65,8 @@ pub(crate) struct State {
     pub(crate) fingerprints: Fingerprints,
     /// What scrubs found.
     pub(crate) scrub: ScrubReport,
+    /// The repair that somebody asked for.
+    pub(crate) asked: Asked,
     /// Members that this node is comparing itself with.
     pub(crate) comparing: BTreeSet<NodeId>,
     /// When it compares itself with the next of them, in monotonic microseconds.
@@ -72,6 +75,10 @@ pub(crate) struct State {
     pub(crate) compared_last: Option<NodeId>,
     /// Rows and chunks that comparisons found to differ, in this run.
     pub(crate) differences: u64,
+    /// Keys whose copies were made equal or written again, in this run.
+    pub(crate) records_repaired: u64,
+    /// Damaged chunks that were written again, in this run.
+    pub(crate) chunks_mended: u64,
     /// Bodies that wait to be forgotten.
     pub(crate) dead: DeadIndex,
     /// Homes to which hints are being handed off.
@@ -160,10 +167,13 @@ impl State {
             hints: HintIndex::default(),
             fingerprints,
             scrub: ScrubReport::default(),
+            asked: Asked::default(),
             comparing: BTreeSet::new(),
             next_compare_us: None,
             compared_last: None,
             differences: 0,
+            records_repaired: 0,
+            chunks_mended: 0,
             dead: DeadIndex::default(),
             handing_off: BTreeSet::new(),
             delivering: BTreeSet::new(),

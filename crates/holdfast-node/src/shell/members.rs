@@ -116,6 +116,28 @@ impl Inner {
             ClusterEvent::Forgotten { bodies, bytes } => {
                 tracing::info!(bodies, bytes, "what was overwritten and deleted gave back its space");
             }
+            ClusterEvent::RepairBegun => {
+                tracing::info!("this node checks and repairs all that it holds, as it was asked to")
+            }
+            ClusterEvent::RepairEnded {
+                damaged,
+                differences,
+                healed,
+                unhealed,
+            } => {
+                let healed = healed.records + healed.chunks + healed.sent;
+                if *unhealed == 0 {
+                    tracing::info!(damaged, differences, healed, "the repair is over");
+                } else {
+                    tracing::error!(
+                        damaged,
+                        differences,
+                        healed,
+                        unhealed,
+                        "the repair is over, and not everything could be healed: GET /v1/repair names it"
+                    );
+                }
+            }
             // One for each key: who wants them listens.
             ClusterEvent::HintStored { .. }
             | ClusterEvent::HintDelivered { .. }
@@ -172,6 +194,23 @@ impl Shell {
     #[must_use]
     pub fn checked(&self) -> holdfast_core::scrub::Checked {
         self.inner.lock_core().node.checked()
+    }
+
+    /// Checks and repairs everything that this node holds, unless it is at that already.
+    pub fn repair(&self) {
+        self.inner.feed(Input::Repair);
+    }
+
+    /// How far that is, or what came of the last time.
+    #[must_use]
+    pub fn repair_report(&self) -> holdfast_core::repair::RepairReport {
+        self.inner.lock_core().node.repair().clone()
+    }
+
+    /// Whether this node may speak for what its disk holds (rules S1, S2).
+    #[must_use]
+    pub fn soundness(&self) -> Soundness {
+        self.inner.lock_core().node.soundness()
     }
 
     /// What happens from now on, as this node sees it, with the Unix milliseconds at which it did. Who reads too slowly

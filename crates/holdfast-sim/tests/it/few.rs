@@ -180,6 +180,16 @@ impl Few {
         }
     }
 
+    /// It is lost.
+    pub(crate) fn drop_held(&mut self, from: usize, to: usize) {
+        self.held.remove(&(from, to));
+    }
+
+    /// An operator asks a node to check and repair all that it holds.
+    pub(crate) fn repair(&mut self, at: usize) {
+        self.feed(at, Input::Repair);
+    }
+
     /// A node finds that it cannot reach another any more.
     pub(crate) fn lose(&mut self, at: usize, other: usize) {
         self.feed(at, Input::PeerDown(node_at(other)));
@@ -293,6 +303,11 @@ impl Few {
             }
         }
         panic!("a timer stays");
+    }
+
+    /// Lets time pass until the next timer that any node waits for.
+    pub(crate) fn pass_to_next_timer(&mut self) {
+        self.step_until(u64::MAX, Node::next_timer_us);
     }
 
     /// Lets time pass, gossip included.

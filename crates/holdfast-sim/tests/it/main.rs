@@ -13,6 +13,7 @@ mod lost_disk;
 mod mend;
 mod planted;
 mod regressions;
+mod repair;
 mod silent;
 
 use holdfast_sim::checkers::Violation;
