@@ -15,8 +15,9 @@ use holdfast_core::context::Context;
 use holdfast_core::dead::Forgetting;
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberState;
-use holdfast_core::gossip::facts::NodeFacts;
+use holdfast_core::gossip::facts::{NodeFacts, Soundness};
 use holdfast_core::ids::{BucketId, NodeId, RequestId, UploadId};
+use holdfast_core::repair::RepairReport;
 use holdfast_core::request::{
     Count, Got, Location, Page, PutOutcome, PutValue, ReadFault, UploadInfo, UploadPart, WantedBodies, WriteError,
 };
@@ -97,6 +98,10 @@ pub trait Objects: Send + Sync + 'static {
     fn cluster(&self) -> ClusterView;
     /// Says of a member that it is down on purpose, or no longer; every member will know. False if there is no such member.
     fn maintain(&self, node: NodeId, on: bool) -> bool;
+    /// Checks and repairs everything that this node holds, unless it is at that already.
+    fn repair(&self);
+    /// How far that is, or what came of the last time.
+    fn repair_report(&self) -> RepairReport;
     /// What people call the bucket with this id, if this node knows it.
     fn bucket_name(&self, id: BucketId) -> Option<String>;
     /// What happens in the cluster from now on, as this node sees it.
@@ -277,6 +282,8 @@ pub struct ClusterView {
     pub forgetting: Forgetting,
     /// How the disk of the node answering is looked after.
     pub checked: Checked,
+    /// Whether the node answering may speak for what its disk holds.
+    pub soundness: Soundness,
 }
 
 /// One member as another sees it.

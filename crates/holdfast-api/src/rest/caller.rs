@@ -75,6 +75,19 @@ pub(super) async fn verify(app: &RestApp, request: &Parts) -> Result<(Caller, Pa
 }
 
 impl Caller {
+    /// Refuses whoever may not look after the cluster.
+    pub(crate) fn must_operate(&self) -> Wanted<()> {
+        if self.manages_keys {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "denied",
+            "only the admin token and the root key may do this",
+            "use the admin token",
+        ))
+    }
+
     /// Refuses whoever may not manage keys.
     pub(crate) fn must_manage_keys(&self) -> Wanted<()> {
         if self.manages_keys {

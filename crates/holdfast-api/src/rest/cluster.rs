@@ -69,6 +69,8 @@ pub(super) async fn view(State(app): App) -> Json<Value> {
                 "bytes": view.checked.scrub.bytes,
                 "damaged": view.checked.scrub.damaged,
             },
+            "records_repaired": view.checked.records_repaired,
+            "chunks_repaired": view.checked.chunks_mended,
         },
         "forgetting": {
             "bodies": view.forgetting.bodies,
@@ -102,7 +104,7 @@ pub(super) const fn state_name(state: MemberState) -> &'static str {
 }
 
 /// Whether a node may speak for its disk, in one word.
-const fn soundness_name(soundness: Soundness) -> &'static str {
+pub(super) const fn soundness_name(soundness: Soundness) -> &'static str {
     match soundness {
         Soundness::Sound => "sound",
         Soundness::Unvouched => "unvouched",

@@ -4,12 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use holdfast_core::gossip::MemberState;
+use holdfast_core::gossip::facts::Soundness;
+use holdfast_core::repair::RepairReport;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use super::App;
-use super::cluster::state_name;
+use super::cluster::{soundness_name, state_name};
 use crate::objects::{ClusterView, MemberView};
 use crate::serve::metrics_page;
 
@@ -39,6 +41,8 @@ pub(super) async fn metrics(State(app): App) -> Response {
     metrics::gauge!("holdfast_clock_off_seconds").set(view.clock_off_ms.unwrap_or(0) as f64 / 1_000.0);
     count_forgetting(&view);
     count_checked(&view);
+    count_repair(&app.objects.repair_report());
+    count_soundness(view.soundness);
     let mut answer = metrics_page().into_response();
     answer.headers_mut().insert(
         CONTENT_TYPE,
@@ -74,6 +78,24 @@ fn count_checked(view: &ClusterView) {
     metrics::gauge!("holdfast_scrub_running").set(f64::from(u8::from(checked.scrub.is_running)));
     metrics::gauge!("holdfast_scrub_damaged").set(checked.scrub.damaged as f64);
     metrics::gauge!("holdfast_scrub_ended_seconds").set(checked.scrub.ended_ms as f64 / 1_000.0);
+    metrics::gauge!("holdfast_records_repaired").set(checked.records_repaired as f64);
+    metrics::gauge!("holdfast_chunks_repaired").set(checked.chunks_mended as f64);
+}
+
+/// What the repair does that somebody asked for, or what came of the last one.
+fn count_repair(report: &RepairReport) {
+    metrics::gauge!("holdfast_repair_running").set(f64::from(u8::from(report.is_running)));
+    metrics::gauge!("holdfast_repair_done_ratio").set(f64::from(report.permille()) / 1_000.0);
+    metrics::gauge!("holdfast_repair_ended_seconds").set(report.ended_ms as f64 / 1_000.0);
+    metrics::gauge!("holdfast_repair_unhealed").set(report.unhealed as f64);
+}
+
+/// One for the state that this node is in, 0 for the others.
+fn count_soundness(soundness: Soundness) {
+    for state in [Soundness::Sound, Soundness::Unvouched, Soundness::Filling] {
+        metrics::gauge!("holdfast_soundness", "state" => soundness_name(state))
+            .set(f64::from(u8::from(state == soundness)));
+    }
 }
 
 /// How many members are in each state and what each is owed, as this node sees them. Asked when the page is read, so that a cluster that nobody

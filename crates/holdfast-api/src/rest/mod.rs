@@ -14,6 +14,7 @@ mod meta;
 mod object;
 mod problem;
 mod query;
+mod repair;
 mod shape;
 mod upload;
 mod verified;
@@ -175,6 +176,7 @@ fn operation(head: &http::request::Parts) -> &'static str {
         (Some("buckets"), Some("locate")) | (Some("locate"), _) => "locate",
         (Some("buckets"), _) => "buckets",
         (Some("keys"), _) => "keys",
+        (Some("repair"), _) => "repair",
         (Some("cluster"), _) if head.uri.path() == "/v1/cluster/events" => "events",
         (Some("cluster"), _) => "cluster",
         _ => "-",
@@ -205,6 +207,7 @@ fn router(shared: Arc<Shared>) -> Router<()> {
             "/v1/cluster/members/{member}/maintenance",
             post(cluster::begin_maintenance).delete(cluster::end_maintenance),
         )
+        .route("/v1/repair", get(repair::report).post(repair::begin))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", axum::routing::delete(keys::delete))
         .route("/v1/keys/{id}/disable", post(keys::disable))
@@ -223,7 +226,7 @@ async fn no_such_resource() -> Problem {
         StatusCode::NOT_FOUND,
         "no_such_resource",
         "there is nothing at this path",
-        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/locate, /health/live, /health/ready and /metrics",
+        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/repair, /v1/locate, /health/live, /health/ready and /metrics",
     )
 }
 

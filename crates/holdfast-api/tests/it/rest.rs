@@ -403,3 +403,54 @@ fn a_member_is_put_into_maintenance_and_taken_out_again() {
     let page = ask(&server, "GET", "/metrics", &[], b"").text();
     assert!(page.contains("holdfast_members{state=\"up\"} 1"), "{page}");
 }
+
+#[test]
+fn a_repair_is_begun_and_shown_to_administrators_alone() {
+    let server = Server::start();
+    assert_eq!(
+        ask(&server, "GET", "/v1/repair", &[], b"").json()["repair"],
+        Value::Null
+    );
+    let begun = ask(&server, "POST", "/v1/repair", &[], b"");
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let begun = begun.json();
+    assert_eq!(
+        (&begun["node"]["name"], &begun["joined"]),
+        (&json!("memory-1"), &json!(false))
+    );
+    let shown = ask(&server, "GET", "/v1/repair", &[], b"").json();
+    let repair = &shown["repair"];
+    assert_eq!((&repair["running"], &repair["stage"]), (&json!(false), &json!("over")));
+    assert_eq!(repair["percent"], json!(100.0));
+    for field in [
+        "number",
+        "begun",
+        "ended",
+        "records",
+        "chunks",
+        "bytes",
+        "members",
+        "left_out",
+        "damaged",
+        "differences",
+        "healed",
+        "unhealed",
+    ] {
+        assert!(repair.get(field).is_some(), "{field} is missing: {repair}");
+    }
+    assert_eq!(ask(&server, "DELETE", "/v1/repair", &[], b"").status, 405);
+    let stranger = exchange(
+        server.rest,
+        b"POST /v1/repair HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+    );
+    assert_eq!(stranger.status, 401, "{}", stranger.text());
+    let metrics = ask(&server, "GET", "/metrics", &[], b"").text();
+    for line in [
+        "holdfast_repair_running 0",
+        "holdfast_repair_unhealed 0",
+        "holdfast_soundness{state=\"sound\"} 1",
+        "holdfast_soundness{state=\"filling\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}

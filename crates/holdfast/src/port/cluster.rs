@@ -49,6 +49,7 @@ pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
         clock_off_ms: shell.clock_off_ms(),
         forgetting: shell.forgetting(),
         checked: shell.checked(),
+        soundness: shell.soundness(),
     }
 }
 

@@ -18,6 +18,7 @@ use holdfast_core::bucket::{AccessKey, Bucket};
 use holdfast_core::content::{BodyForm, Manifest};
 use holdfast_core::context::Context;
 use holdfast_core::ids::{BucketId, NodeId, UploadId};
+use holdfast_core::repair::RepairReport;
 use holdfast_core::request::{
     Answer, Count, Get, Got, List, Location, Page, Put, PutOutcome, ReadFault, UploadInfo, UploadPart, UploadStep,
     WriteError,
@@ -271,6 +272,14 @@ impl Objects for Port {
 
     fn maintain(&self, node: NodeId, on: bool) -> bool {
         cluster::maintain(&self.shell, node, on)
+    }
+
+    fn repair(&self) {
+        self.shell.repair();
+    }
+
+    fn repair_report(&self) -> RepairReport {
+        self.shell.repair_report()
     }
 
     fn ready(&self) -> Result<(), String> {
