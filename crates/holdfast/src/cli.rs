@@ -13,7 +13,8 @@ use crate::client::key::KeyVerb;
 use crate::client::list::Ls;
 use crate::client::object::{Cat, Stat};
 use crate::client::remove::Rm;
-use crate::client::{bucket, cluster, copy, key, list, object, remove};
+use crate::client::repair::Repair;
+use crate::client::{bucket, cluster, copy, key, list, object, remove, repair};
 use crate::config::ServerArgs;
 use crate::dev::Dev;
 use crate::failure::{Failure, local};
@@ -59,6 +60,7 @@ pub enum Verb {
     #[command(subcommand)]
     Cluster(ClusterVerb),
     Locate(Locate),
+    Repair(Repair),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -90,6 +92,7 @@ async fn client(verb: Verb, json: bool) -> Result<(), Failure> {
         Verb::Bucket(verb) => bucket::run(verb, json).await,
         Verb::Cluster(verb) => cluster::run(verb, json).await,
         Verb::Locate(args) => cluster::locate(args, json).await,
+        Verb::Repair(args) => repair::run(args, json).await,
         Verb::Server(_) | Verb::Dev(_) | Verb::Completions { .. } => Ok(()),
     }
 }
@@ -134,6 +137,7 @@ mod tests {
             "holdfast dev start-node 1 --data D",
             "holdfast key create NAME --json",
             "holdfast server --found 3",
+            "holdfast repair --node node-2 --detach --json",
             "holdfast server --join 127.0.0.1:9002 --token T",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

@@ -46,6 +46,10 @@ pub enum Exit {
     Unavailable = 4,
     /// The cluster said no: wrong key, wrong token, not permitted.
     Denied = 5,
+    /// It was done as far as some nodes could be reached; others were left out.
+    Partly = 6,
+    /// Somebody stopped waiting; what was begun goes on. What a shell says of a command that SIGINT ended.
+    Interrupted = 130,
 }
 
 impl Failure {

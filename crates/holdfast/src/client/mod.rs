@@ -17,6 +17,8 @@ pub mod place;
 pub mod print;
 pub mod progress;
 pub mod remove;
+pub mod repair;
+pub mod repair_told;
 pub mod rest;
 pub mod s3;
 pub mod upload;

@@ -1,4 +1,4 @@
-//! Progress of long transfers: a bar on a terminal, silence everywhere else.
+//! Progress of what takes long, transfers and repairs: a bar on a terminal, silence everywhere else.
 //!
 //! The bar appears only after a moment, so that short transfers stay one line, and never when standard error is not a
 //! terminal or the output is JSON.
@@ -78,6 +78,48 @@ impl Progress {
     }
 
     /// Takes the bar away; what was done is printed by the verb.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// One bar for several that work at the same time, and below it a line for each.
+pub struct Board {
+    bar: ProgressBar,
+}
+
+/// Parts of the bar: tenths of a percent.
+const BOARD_PARTS: u64 = 1_000;
+
+impl Board {
+    /// Shows something at once, and again with each look.
+    pub fn new(what: &str, quiet: bool) -> Self {
+        let bar = ProgressBar::new(BOARD_PARTS);
+        bar.set_draw_target(if !quiet && std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr_with_hz(8)
+        } else {
+            ProgressDrawTarget::hidden()
+        });
+        // The lines are one message of one bar: they are drawn together with it, and never without.
+        let template = "{prefix:.bold} {bar:32.green/dim} {percent:>3} %  {elapsed}\n{msg}";
+        // The template is a constant; were it wrong, the default bar would do.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━━─"));
+        }
+        bar.set_prefix(what.to_owned());
+        Self { bar }
+    }
+
+    /// So much is done in all, and what each of them is at. A bar that goes back would be a lie about one of the two moments.
+    pub fn show(&self, percent: f64, lines: &[String]) {
+        let parts = (percent * BOARD_PARTS as f64 / 100.0) as u64;
+        self.bar
+            .update(|state| state.set_pos(parts.max(state.pos()).min(BOARD_PARTS)));
+        let lines: Vec<String> = lines.iter().map(|line| format!("  {line}")).collect();
+        self.bar.set_message(lines.join("\n"));
+    }
+
+    /// Takes it all away; what was done is printed by the verb.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -20,7 +20,11 @@ pub struct Rest {
 impl Rest {
     /// From the flags and the environment.
     pub fn from_args(args: &RestArgs) -> Result<Self, Failure> {
-        let endpoints = args.endpoints()?;
+        Self::at(args, args.endpoints()?)
+    }
+
+    /// The same at other endpoints.
+    pub fn at(args: &RestArgs, endpoints: Vec<Url>) -> Result<Self, Failure> {
         Ok(Self {
             http: http(&endpoints, args.ca_bundle.as_deref())?,
             endpoints,
