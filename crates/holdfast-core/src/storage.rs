@@ -89,6 +89,8 @@ pub enum ReadError {
     Corrupt,
     /// The disk refused.
     Io,
+    /// Too much waits for the disk already. Rows never say this.
+    Overloaded,
 }
 
 /// Why a chunk could not be written; nothing is left that a reader could find.
@@ -98,6 +100,8 @@ pub enum ChunkWriteError {
     DiskFull,
     /// The disk refused.
     Io,
+    /// Too much waits for the disk already.
+    Overloaded,
 }
 
 /// What a visitor of [`Storage::scan`] wants next.
@@ -149,6 +153,12 @@ pub trait Storage {
 
     /// True when the reserve of free space has been reached: new data is refused, deletes are still taken.
     fn is_full(&self) -> bool;
+
+    /// True when half of that reserve is gone, too: nothing is taken that makes this disk fuller, whoever sends it, since a disk
+    /// that cannot take its own journal any more stops the node.
+    fn is_exhausted(&self) -> bool {
+        false
+    }
 
     /// Writes a chunk in the background; `Input::ChunkWritten` with this token follows once it is durable. Writing a
     /// chunk that is there already succeeds without change.

@@ -28,6 +28,7 @@ impl From<ChunkWriteError> for Refusal {
         match error {
             ChunkWriteError::DiskFull => Self::DiskFull,
             ChunkWriteError::Io => Self::Io,
+            ChunkWriteError::Overloaded => Self::Overloaded,
         }
     }
 }
@@ -175,6 +176,10 @@ impl WriteChunkOp {
 impl Coordinate for WriteChunkOp {
     fn id(&self) -> OpId {
         self.id
+    }
+
+    fn straggling_bytes(&self) -> Option<usize> {
+        self.answered.then_some(self.body.len())
     }
 
     fn start(&mut self, step: &mut Step<'_>) -> Progress {

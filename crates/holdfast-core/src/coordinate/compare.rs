@@ -504,6 +504,10 @@ impl Coordinate for CompareOp {
         self.id
     }
 
+    fn yields(&self) -> bool {
+        true
+    }
+
     fn start(&mut self, step: &mut Step<'_>) -> Progress {
         self.next(step)
     }

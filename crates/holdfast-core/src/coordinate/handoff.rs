@@ -200,6 +200,10 @@ impl Coordinate for HandoffOp {
         self.id
     }
 
+    fn yields(&self) -> bool {
+        true
+    }
+
     fn start(&mut self, step: &mut Step<'_>) -> Progress {
         self.walk(step)
     }

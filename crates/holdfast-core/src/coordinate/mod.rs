@@ -79,6 +79,15 @@ pub(crate) trait Coordinate: Send {
         let _ = result;
         self.timer(step)
     }
+    /// What it holds for members that are slow, in bytes, once whoever asked for it has an answer; `None` before that. Of such
+    /// operations the oldest are ended when they hold too much.
+    fn straggling_bytes(&self) -> Option<usize> {
+        None
+    }
+    /// Whether nobody waits for it: its pauses grow while clients want the node.
+    fn yields(&self) -> bool {
+        false
+    }
     /// Its chunk was read from this disk, or not.
     fn own_chunk_read(&mut self, step: &mut Step<'_>, result: Result<Option<Bytes>, ReadError>) -> Progress {
         let _ = result;

@@ -162,7 +162,8 @@ impl PutOp {
         if let Some(fault) = too_late(step, &content, *content_ms) {
             return Err(incoming.refuse(step, fault));
         }
-        if step.storage.is_full() && !matches!(put.value, PutValue::Deletion) {
+        let is_deletion = matches!(put.value, PutValue::Deletion);
+        if step.storage.is_full() && (!is_deletion || step.storage.is_exhausted()) {
             return Err(incoming.refuse(step, WriteFault::DiskFull));
         }
         let before = step.read_held(&place, &role).map_err(|_| NotBegun::Damaged)?;
@@ -513,6 +514,11 @@ impl PutOp {
 impl Coordinate for PutOp {
     fn id(&self) -> OpId {
         self.id
+    }
+
+    fn straggling_bytes(&self) -> Option<usize> {
+        let bodies = self.copy.bodies.iter().map(|(_, body)| body.len());
+        self.answered.then(|| bodies.sum())
     }
 
     fn start(&mut self, step: &mut Step<'_>) -> Progress {

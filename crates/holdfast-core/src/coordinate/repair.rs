@@ -198,7 +198,7 @@ impl Coordinate for RepairOp {
                 match own {
                     Ok((record, bodies)) => self.add(me, record, bodies),
                     Err(ReadError::Corrupt) => self.own_damaged = true,
-                    Err(ReadError::Io) => {
+                    Err(ReadError::Io | ReadError::Overloaded) => {
                         self.is_partial = true;
                         return self.over(step);
                     }

@@ -285,6 +285,10 @@ impl Coordinate for ScrubOp {
         self.id
     }
 
+    fn yields(&self) -> bool {
+        true
+    }
+
     fn start(&mut self, step: &mut Step<'_>) -> Progress {
         self.work(step)
     }

@@ -205,6 +205,10 @@ impl Coordinate for SweepOp {
         self.id
     }
 
+    fn yields(&self) -> bool {
+        true
+    }
+
     fn start(&mut self, step: &mut Step<'_>) -> Progress {
         self.walk(step)
     }

@@ -434,6 +434,11 @@ impl Coordinate for UploadOp {
         self.id
     }
 
+    fn straggling_bytes(&self) -> Option<usize> {
+        self.answered
+            .then(|| self.writing.iter().map(|row| row.value.len()).sum())
+    }
+
     fn start(&mut self, step: &mut Step<'_>) -> Progress {
         if let Goal::Create(info) = &self.goal {
             let row = upload_row(&self.place, info);

@@ -440,7 +440,7 @@ impl Step<'_> {
                 }
                 // Whatever it said, it is done with.
                 Err(ReadError::Corrupt) => {}
-                Err(ReadError::Io) => return Err(ReadError::Io),
+                Err(error) => return Err(error),
             }
             batch.remove(Space::Dead, key.clone());
         }

@@ -77,7 +77,7 @@ impl Heard {
         let row = match storage.get(Space::Meta, HEARD_KEY) {
             Ok(Some(row)) => row,
             Ok(None) | Err(ReadError::Corrupt) => return Ok(Self::default()),
-            Err(ReadError::Io) => return Err(ReadError::Io),
+            Err(error) => return Err(error),
         };
         let members = decode(&row).unwrap_or_default();
         Ok(Self {

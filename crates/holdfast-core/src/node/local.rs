@@ -34,6 +34,7 @@ impl From<ReadError> for Refusal {
         match error {
             ReadError::Corrupt => Self::Damaged,
             ReadError::Io => Self::Io,
+            ReadError::Overloaded => Self::Overloaded,
         }
     }
 }
@@ -183,7 +184,7 @@ impl Step<'_> {
             Ok(Some(row)) => decode_counts(&row).or_else(|_| self.count_rows(partition, bucket))?,
             // What it said can be found out.
             Err(ReadError::Corrupt) => self.count_rows(partition, bucket)?,
-            Err(ReadError::Io) => return Err(ReadError::Io),
+            Err(error) => return Err(error),
         };
         self.state.counts.insert((partition, bucket), count);
         Ok(count)

@@ -12,6 +12,7 @@ pub(crate) mod heard;
 pub(crate) mod hints;
 pub(crate) mod identity;
 mod lives;
+mod load;
 pub(crate) mod local;
 mod membership;
 pub(crate) mod ranges;
@@ -22,7 +23,10 @@ pub(crate) mod silent;
 pub(crate) mod standing;
 mod start;
 pub(crate) mod state;
+pub(crate) mod stragglers;
 pub(crate) mod walk;
+
+pub use load::Load;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -192,7 +196,7 @@ impl Node {
         let step = Step::new(now, content_ms, state, storage, effects);
         let mut turn = Turn { step, ops, timers };
         match input {
-            Input::Client(token, request) => turn.step.begin(Origin::Client(token), request),
+            Input::Client(token, request) => turn.begin_within_bounds(Origin::Client(token), request),
             Input::ClientGone(_) => {}
             Input::Peer(from, envelope) => turn.peer(from, envelope),
             Input::Datagram(from, bytes) => turn.datagram(from, &bytes),
@@ -368,7 +372,7 @@ impl Turn<'_> {
             Message::Forward { op, above, mut request } => {
                 request.deadline_ms = request.deadline_ms.min(envelope.header.deadline_ms);
                 if self.step.state.handed_over.is_new(from, op) {
-                    ClaimOp::spawn(&mut self.step, from, op, above, request);
+                    self.claim(from, op, above, request);
                 }
             }
             Message::Claim {
@@ -399,6 +403,23 @@ impl Turn<'_> {
             }
             _ => self.step.serve(from, envelope),
         }
+    }
+
+    /// Asks whether a write that a member hands over is still wanted, unless there is too much already: the member then gives it
+    /// to another home.
+    fn claim(&mut self, from: NodeId, op: OpId, above: Tick, request: ClientRequest) {
+        if self.is_overloaded() {
+            // Nothing is granted, and nothing will be done.
+            let origin = Origin::Forwarded {
+                by: from,
+                op,
+                until_us: 0,
+                up_to: Tick(0),
+                above,
+            };
+            return self.refuse(origin, &request);
+        }
+        ClaimOp::spawn(&mut self.step, from, op, above, request);
     }
 
     /// Rule G2: what carries records dies, or one that everybody had forgotten could come back with it.
@@ -485,17 +506,18 @@ impl Turn<'_> {
             return;
         };
         self.timers.remove(&(running.wake_us, op));
+        self.step.state.stragglers.remove(op);
         let progress = event(running.op.as_mut(), &mut self.step);
         self.keep(running.op, progress);
     }
 
     fn keep(&mut self, op: Box<dyn Coordinate>, progress: Progress) {
         if let Progress::Until(wake_us) = progress {
-            // A time that has passed would be due again within this very turn, for ever.
-            let wake_us = wake_us.max(self.step.now.mono_us + 1);
-            let id = op.id();
+            let wake_us = self.wake_time_us(op.as_ref(), wake_us);
+            let (id, straggling_bytes) = (op.id(), op.straggling_bytes());
             self.timers.insert((wake_us, id));
             self.ops.insert(id, Running { op, wake_us });
+            self.note_straggler(id, straggling_bytes);
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::hints::Role;
 use super::ranges::chunk_key;
+use super::side::closes_upload;
 use super::state::{ChunkWaiter, Step};
 use crate::context::Context;
 use crate::coordinate::repair::RepairOp;
@@ -64,6 +65,10 @@ impl Step<'_> {
                 let result = shards.iter().map(|cursor| self.walk(&walk, cursor)).collect();
                 self.reply(from, Message::ListReply { op, result });
             }
+            Message::WriteSide { op, .. } if self.refuses_more() => {
+                let result = Err(Refusal::Overloaded);
+                self.reply(from, Message::WriteSideReply { op, result });
+            }
             Message::WriteSide { op, rows, check_open } => match self.serve_write_side(&rows, check_open) {
                 Ok(_) if self.state.abstains() => {
                     let result = Err(Refusal::Abstains);
@@ -104,6 +109,10 @@ impl Step<'_> {
 
     fn serve_write(&mut self, from: NodeId, write: &Write) {
         let op = write.op;
+        if self.refuses_more() {
+            let result = Err(Refusal::Overloaded);
+            return self.reply(from, Message::WriteReply { op, result });
+        }
         match self.merge_write(write) {
             // Stored, but not as a home would (rule S2). Who needs it all the same asks for that.
             Ok(_) if self.state.abstains() && write.purpose == WritePurpose::Commit && write.stands_for.is_empty() => {
@@ -154,15 +163,8 @@ impl Step<'_> {
         self.refuse_future_ticks(place, copy)?;
         if *purpose == WritePurpose::Commit {
             self.refuse_late_commit(copy)?;
-            let adds_data = copy
-                .record
-                .versions()
-                .iter()
-                .any(|version| !version.content.is_deletion());
-            if adds_data && self.storage.is_full() {
-                return Err(Refusal::DiskFull);
-            }
         }
+        self.refuse_if_full(copy, *purpose)?;
         let merged = match role {
             Role::Home => {
                 let mut batch = Batch::default();
@@ -182,6 +184,20 @@ impl Step<'_> {
             },
             merged.seq,
         ))
+    }
+
+    /// What a client writes is refused once the reserve of free space is reached, but for deletions; what makes copies equal, once
+    /// half of the reserve is gone: it stays owed, and comes again.
+    fn refuse_if_full(&self, copy: &Copy, purpose: WritePurpose) -> Result<(), Refusal> {
+        if !self.storage.is_full() {
+            return Ok(());
+        }
+        let mut versions = copy.record.versions().iter();
+        let adds_data = versions.any(|version| !version.content.is_deletion());
+        if purpose == WritePurpose::Commit && adds_data || self.storage.is_exhausted() {
+            return Err(Refusal::DiskFull);
+        }
+        Ok(())
     }
 
     /// What a writer is shown of versions it did not know: the whole context, because the dots alone would leave what they
@@ -308,6 +324,9 @@ impl Step<'_> {
     pub(crate) fn serve_write_side(&mut self, rows: &[SideRow], check_open: bool) -> Result<WriteSeq, Refusal> {
         if self.state.standing.is_condemned() {
             return Err(Refusal::Abstains);
+        }
+        if self.storage.is_exhausted() && !rows.iter().all(closes_upload) {
+            return Err(Refusal::DiskFull);
         }
         if check_open {
             self.refuse_if_closed(rows)?;

@@ -77,6 +77,11 @@ pub(super) fn is_closed(upload: &[u8]) -> bool {
     decode_upload(upload).is_ok_and(|row| row.info.state != UploadState::Open)
 }
 
+/// Whether a row only ends an upload, which gives space back.
+pub(super) fn closes_upload(row: &SideRow) -> bool {
+    row.space == Space::Uploads && is_closed(&row.value)
+}
+
 impl Step<'_> {
     /// Merges side rows into a batch; rows that would not change are left out.
     pub(crate) fn merge_side_rows(&mut self, rows: &[SideRow], batch: &mut Batch) -> Result<(), Refusal> {

@@ -17,6 +17,7 @@ use super::identity::Identity;
 use super::replaced::Replaced;
 use super::silent::Silent;
 use super::standing::Standing;
+use super::stragglers::Stragglers;
 use super::{Config, Effect};
 use crate::coordinate::Coordinate;
 use crate::coordinate::mend::Mends;
@@ -89,6 +90,10 @@ pub(crate) struct State {
     pub(crate) handed_over: HandedOver,
     /// Client writes that took effect here and were replaced since (rule D7).
     pub(crate) replaced: Replaced,
+    /// Operations that are answered and live on for members that are slow.
+    pub(crate) stragglers: Stragglers,
+    /// Requests refused in this run because too much was in flight.
+    pub(crate) refused: u64,
     /// Smoothed time that members take to answer a read, in microseconds (rule Q2: a short, measured delay).
     pub(crate) read_latency_us: u64,
     /// Who owes an answer and says nothing.
@@ -179,6 +184,8 @@ impl State {
             delivering: BTreeSet::new(),
             handed_over: HandedOver::default(),
             replaced: Replaced::default(),
+            stragglers: Stragglers::default(),
+            refused: 0,
             read_latency_us: 2_000,
             silent: Silent::default(),
             next_op,
@@ -232,6 +239,11 @@ impl State {
         self.gossip.set_tick_bound(self.clock.durable());
         let ready = self.waiting.partition_point(|(needed, _)| *needed <= self.synced);
         self.waiting.drain(..ready).map(|(_, waiter)| waiter).collect()
+    }
+
+    /// How much waits for the disk's next syncs.
+    pub(crate) fn unsynced_count(&self) -> usize {
+        self.waiting.len()
     }
 
     pub(crate) fn take_chunk_waiter(&mut self, token: ChunkToken) -> Option<ChunkWaiter> {

@@ -173,6 +173,13 @@ impl Few {
         self.held.insert((from, to), Vec::new());
     }
 
+    /// What waits there is lost.
+    pub(crate) fn forget_held(&mut self, from: usize, to: usize) {
+        if let Some(held) = self.held.get_mut(&(from, to)) {
+            held.clear();
+        }
+    }
+
     /// It comes.
     pub(crate) fn release(&mut self, from: usize, to: usize) {
         for (sender, envelope) in self.held.remove(&(from, to)).unwrap_or_default() {
@@ -335,6 +342,11 @@ impl Few {
             what,
         };
         self.feed(at, Input::Client(ClientToken(1), request));
+    }
+
+    /// The answers given since this was last asked.
+    pub(crate) fn answers(&mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.answers)
     }
 
     /// The answer to what was begun.

@@ -11,6 +11,7 @@ mod hint_holders;
 mod late;
 mod lost_disk;
 mod mend;
+mod overload;
 mod planted;
 mod regressions;
 mod repair;

@@ -100,7 +100,9 @@ impl Appender {
                 Ok(Some(located)) => Some(located),
                 // Nobody knows any more where the record lies; without its entry it is unreachable.
                 Err(ReadError::Corrupt) => None,
-                Err(ReadError::Io) => return Err(io::Error::other("the chunk index cannot be read")),
+                Err(ReadError::Io | ReadError::Overloaded) => {
+                    return Err(io::Error::other("the chunk index cannot be read"));
+                }
             };
             entries.push((Table::Chunks, index::entry_key(*partition, *id), None));
             let Some(located) = located else { continue };
