@@ -181,6 +181,10 @@ impl Storage for Engine {
         self.shared.space.is_full()
     }
 
+    fn is_exhausted(&self) -> bool {
+        self.shared.space.is_exhausted()
+    }
+
     fn write_chunk(&mut self, token: ChunkToken, header: ChunkHeader, body: Bytes) {
         self.shared.appender.push(WriteJob { token, header, body });
     }

@@ -16,10 +16,10 @@ pub struct Options {
     pub block_cache_bytes: u64,
     /// Size at which the largest keyspaces (rows and bodies) move their newest writes from memory to disk.
     pub memtable_bytes_max: u64,
-    /// Bodies of chunk writes that may wait for the disk; what exceeds it is refused with `Io`. The bodies are held in
-    /// memory by whoever sent them, so this bounds a pile-up rather than the ordinary case.
+    /// Bodies of chunk writes that may wait for the disk; what exceeds it is refused with `Overloaded`. The bodies are
+    /// held in memory by whoever sent them, so this bounds a pile-up rather than the ordinary case.
     pub chunk_queue_bytes_max: usize,
-    /// Chunk reads that may wait for the disk; what exceeds it is refused with `Io`.
+    /// Chunk reads that may wait for the disk; what exceeds it is refused with `Overloaded`.
     pub read_queue_count_max: usize,
     /// Threads that read chunks. Two keep a disk busy; more help only when it serves many requests at once.
     pub read_threads: usize,

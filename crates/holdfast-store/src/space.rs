@@ -1,7 +1,7 @@
 //! How much of the disk is left, asked rarely.
 //!
 //! A reserve is kept so that deletes, compaction and the journal never meet a full disk: an engine that cannot write its
-//! journal must stop. `statvfs` is asked at most once a second, and sooner when enough was written meanwhile to matter;
+//! journal must stop. Its first half is kept from clients, its second from other nodes, too. `statvfs` is asked at most once a second, and sooner when enough was written meanwhile to matter;
 //! never while nothing is written.
 
 use std::path::PathBuf;
@@ -33,6 +33,7 @@ pub(crate) struct FreeSpace {
     /// Milliseconds since `started`, plus one, of the last question; 0 before the first.
     asked_ms: AtomicU64,
     full: AtomicBool,
+    exhausted: AtomicBool,
     /// Bytes written since the last question.
     written: AtomicU64,
 }
@@ -45,6 +46,7 @@ impl FreeSpace {
             started: Instant::now(),
             asked_ms: AtomicU64::new(0),
             full: AtomicBool::new(false),
+            exhausted: AtomicBool::new(false),
             written: AtomicU64::new(0),
         }
     }
@@ -67,6 +69,11 @@ impl FreeSpace {
         self.full.load(Ordering::Relaxed)
     }
 
+    /// Whether half of the reserve is gone, too.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.is_full() && self.exhausted.load(Ordering::Relaxed)
+    }
+
     /// How full the disk is, asked anew; `None` when the system does not tell.
     pub(crate) fn disk_bytes(&self) -> Option<DiskBytes> {
         let disk = rustix::fs::statvfs(&self.path).ok()?;
@@ -84,18 +91,22 @@ impl FreeSpace {
     }
 
     fn ask(&self) {
-        let full = match rustix::fs::statvfs(&self.path) {
+        let (full, exhausted) = match rustix::fs::statvfs(&self.path) {
             Ok(disk) => {
                 let total = disk.f_blocks.saturating_mul(disk.f_frsize);
                 let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-                free < self.reserve_bytes.unwrap_or_else(|| default_reserve_bytes(total))
+                let reserve = self.reserve_bytes.unwrap_or_else(|| default_reserve_bytes(total));
+                (free < reserve, free < reserve / 2)
             }
             Err(error) => {
                 // Not knowing is no reason to refuse writes: a disk that is really full says so itself.
                 warn!(%error, path = %self.path.display(), "cannot ask for free space");
-                false
+                (false, false)
             }
         };
+        if self.exhausted.swap(exhausted, Ordering::Relaxed) != exhausted && exhausted {
+            warn!(path = %self.path.display(), "half of the reserve is gone, too: nothing is taken any more, from nobody");
+        }
         if self.full.swap(full, Ordering::Relaxed) != full {
             if full {
                 warn!(path = %self.path.display(), "the reserve of free disk space is reached: new data is refused");
@@ -125,7 +136,15 @@ mod tests {
     #[test]
     fn a_reserve_larger_than_the_disk_means_full() {
         let path = std::env::temp_dir();
-        assert!(FreeSpace::new(path.clone(), Some(u64::MAX)).is_full());
-        assert!(!FreeSpace::new(path, Some(0)).is_full());
+        let none_left = FreeSpace::new(path.clone(), Some(u64::MAX));
+        assert!(none_left.is_full() && none_left.is_exhausted());
+        let all_left = FreeSpace::new(path.clone(), Some(0));
+        assert!(!all_left.is_full() && !all_left.is_exhausted());
+        let free = {
+            let disk = rustix::fs::statvfs(&path).expect("a directory");
+            disk.f_bavail * disk.f_frsize
+        };
+        let half_left = FreeSpace::new(path, Some(free + free / 2));
+        assert!(half_left.is_full() && !half_left.is_exhausted());
     }
 }

@@ -55,6 +55,7 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// Refused before they were tried; reported by the thread, because the caller must not be called back.
     refused: Vec<Refusal>,
+    /// Bodies that wait, and those that the thread has taken and not written yet: all are in memory.
     bytes: usize,
     sleeping: bool,
     stopping: bool,
@@ -162,7 +163,7 @@ impl Appender {
     pub(crate) fn push(&self, job: WriteJob) {
         let mut queue = self.queue();
         if queue.bytes.saturating_add(job.body.len()) > self.queue_bytes_max {
-            queue.refused.push((job.token, ChunkWriteError::Io));
+            queue.refused.push((job.token, ChunkWriteError::Overloaded));
         } else {
             queue.bytes += job.body.len();
             queue.worked = true;
@@ -204,11 +205,14 @@ impl Appender {
     /// The thread's whole life.
     pub(crate) fn run(&self, mut tail: Tail) {
         while let Some((jobs, refused)) = self.take() {
-            for (token, error) in refused {
+            if !refused.is_empty() {
                 warn!(
+                    refused = refused.len(),
                     queue_bytes_max = self.queue_bytes_max,
-                    "too many chunk writes wait for the disk: one refused"
+                    "too many chunk writes wait for the disk: refused"
                 );
+            }
+            for (token, error) in refused {
                 self.completions.chunk_written(token, Err(error));
             }
             let mut group = Group::default();
@@ -225,7 +229,9 @@ impl Appender {
     fn do_job(&self, tail: &mut Tail, group: &mut Group, job: Job) -> Result<(), StoreFailure> {
         match job {
             Job::Write(job) => {
+                let bytes = job.body.len();
                 self.append(tail, group, job)?;
+                self.queue().bytes -= bytes;
                 if group.bytes >= GROUP_BYTES_MAX {
                     self.finish(tail, group)?;
                 }
@@ -256,7 +262,6 @@ impl Appender {
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.sleeping = false;
-        queue.bytes = 0;
         Some((std::mem::take(&mut queue.jobs), std::mem::take(&mut queue.refused)))
     }
 

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -51,6 +52,8 @@ pub(crate) struct Reader {
     queue: Mutex<Queue>,
     wake: Condvar,
     queue_count_max: usize,
+    /// Reads refused so far.
+    refused: AtomicU64,
     on_rest: fn(),
     files: Arc<SegmentFiles>,
     rows: Arc<RowStore>,
@@ -68,6 +71,7 @@ impl Reader {
             queue: Mutex::default(),
             wake: Condvar::new(),
             queue_count_max: options.read_queue_count_max,
+            refused: AtomicU64::new(0),
             on_rest: options.on_rest,
             files,
             rows,
@@ -118,13 +122,23 @@ impl Reader {
                 }
                 Task::Rest => (self.on_rest)(),
                 Task::Refuse(refused) => {
-                    warn!(
-                        queue_count_max = self.queue_count_max,
-                        "too many chunk reads wait for the disk: one refused"
-                    );
-                    self.completions.chunk_read(refused, Err(ReadError::Io));
+                    self.say_refused();
+                    self.completions.chunk_read(refused, Err(ReadError::Overloaded));
                 }
             }
+        }
+    }
+
+    /// Says it the first time, and then each time that there are twice as many: a line for each would be one more thing that
+    /// grows with what clients send.
+    fn say_refused(&self) {
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if refused.is_power_of_two() {
+            warn!(
+                refused,
+                queue_count_max = self.queue_count_max,
+                "too many chunk reads wait for the disk: refused, so far"
+            );
         }
     }
 

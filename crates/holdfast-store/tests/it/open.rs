@@ -141,6 +141,28 @@ fn a_making_that_was_interrupted_is_finished() {
     }
 }
 
+/// Not with `Io`, which says that the disk is broken, and reads to a client like damage.
+#[test]
+fn a_chunk_beyond_the_queue_is_refused_as_too_much() {
+    use holdfast_core::storage::ChunkWriteError;
+    let options = Options {
+        chunk_queue_bytes_max: 1_000,
+        ..Options::default()
+    };
+    let mut subject = OnDisk::with_options("queue", options);
+    let (large, large_body) = chunk(1, 1_001);
+    assert_eq!(
+        subject.write_chunk(&large, &large_body),
+        Err(ChunkWriteError::Overloaded)
+    );
+    assert_eq!(subject.read_chunk(&large, 0, 10), Ok(None));
+    // What was written does not count any more.
+    for number in 2..6 {
+        let (header, body) = chunk(number, 900);
+        assert_eq!(subject.write_chunk(&header, &body), Ok(()));
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_chunks_but_takes_rows() {
     use holdfast_core::storage::{ChunkWriteError, Storage};
