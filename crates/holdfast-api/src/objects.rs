@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::{NodeFacts, Soundness};
 use holdfast_core::ids::{BucketId, NodeId, RequestId, UploadId};
+use holdfast_core::node::Load;
 use holdfast_core::repair::RepairReport;
 use holdfast_core::request::{
     Count, Got, Location, Page, PutOutcome, PutValue, ReadFault, UploadInfo, UploadPart, WantedBodies, WriteError,
@@ -113,6 +115,16 @@ pub trait Objects: Send + Sync + 'static {
 /// A body on its way to disks. Dropping it without [`BodyWriter::finish`] abandons what was written.
 #[async_trait]
 pub trait BodyWriter: Send {
+    /// Makes sure of room for a body of this length, if it is known, before any of it is read; waits for it a moment. An error
+    /// says that there is none, and that nothing was begun. Small bodies need none.
+    async fn begin(&mut self, length: Option<u64>) -> Result<(), WriteError> {
+        let _ = length;
+        Ok(())
+    }
+    /// How many other bodies wait for room, as it changes: while any does, a client that sends too slowly has to go.
+    fn waiting(&self) -> Option<Arc<AtomicUsize>> {
+        None
+    }
     /// Takes the next bytes; waits when the disks are slower than the client.
     async fn write(&mut self, bytes: Bytes) -> Result<(), WriteError>;
     /// Waits until all chunks are synced on W homes, and hands the body over.
@@ -284,6 +296,8 @@ pub struct ClusterView {
     pub checked: Checked,
     /// Whether the node answering may speak for what its disk holds.
     pub soundness: Soundness,
+    /// What this node has taken on.
+    pub load: Load,
 }
 
 /// One member as another sees it.

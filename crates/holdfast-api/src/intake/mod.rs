@@ -6,7 +6,8 @@
 //! written. [`Received`] is what came of it; its owner compares digests, and only then calls [`Received::store`].
 //! Dropping it at any point, also when the client goes away, abandons the body: nothing was committed.
 //!
-//! Memory: the pieces of two batches, and what the writer holds.
+//! Memory: the pieces of two batches, and what the writer holds. A writer of a large body makes sure of room for both before
+//! the first byte is read, so that a client that hears `503` has sent nothing in vain if it waited for `100 Continue`.
 
 mod hashing;
 mod patience;
@@ -15,14 +16,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use holdfast_core::content::StoredBody;
-use holdfast_core::request::WriteError;
+use holdfast_core::content::{INLINE_BYTES_MAX, StoredBody};
+use holdfast_core::request::{StateChange, WriteError, WriteFault};
 
 use crate::checksum::Algorithm;
 use crate::objects::BodyWriter;
 
 use hashing::{Hashing, InPlace, Offloaded};
-use patience::Patience;
+use patience::{OutOfPatience, Patience};
 
 /// Bodies up to this many bytes are hashed in place.
 const IN_PLACE_BYTES_MAX: u64 = 64 * 1024;
@@ -82,14 +83,18 @@ where
         return Err(IntakeError::TooLarge);
     }
     let mut hashing = Hashing::Small(InPlace::new(plan.checksum));
-    let mut patience = Patience::new(plan.patience);
+    if plan.length.is_none_or(|length| length > INLINE_BYTES_MAX as u64) {
+        writer.begin(plan.length).await.map_err(IntakeError::Write)?;
+    }
+    let mut patience = Patience::new(plan.patience, writer.waiting());
     let mut bytes = 0_u64;
-    while let Some(piece) = patience.next(&mut source).await.map_err(|_| IntakeError::Stalled)? {
+    while let Some(piece) = patience.next(&mut source).await? {
         let piece = piece.map_err(IntakeError::Source)?;
         if piece.is_empty() {
             continue;
         }
         bytes += piece.len() as u64;
+        patience.took(piece.len() as u64);
         if bytes > plan.bytes_max {
             return Err(IntakeError::TooLarge);
         }
@@ -134,6 +139,18 @@ impl Received {
     /// When too few homes could store it.
     pub async fn store(self) -> Result<StoredBody, WriteError> {
         self.writer.finish().await
+    }
+}
+
+impl<E> From<OutOfPatience> for IntakeError<E> {
+    fn from(why: OutOfPatience) -> Self {
+        match why {
+            OutOfPatience::Stalled => Self::Stalled,
+            OutOfPatience::TooSlow => Self::Write(WriteError {
+                state: StateChange::Unchanged,
+                fault: WriteFault::Overloaded,
+            }),
+        }
     }
 }
 

@@ -294,6 +294,7 @@ impl Objects for MemoryObjects {
             forgetting: Default::default(),
             checked: Default::default(),
             soundness: Soundness::Sound,
+            load: Default::default(),
         }
     }
 

@@ -43,6 +43,7 @@ pub(super) async fn metrics(State(app): App) -> Response {
     count_checked(&view);
     count_repair(&app.objects.repair_report());
     count_soundness(view.soundness);
+    count_load(&view);
     let mut answer = metrics_page().into_response();
     answer.headers_mut().insert(
         CONTENT_TYPE,
@@ -96,6 +97,16 @@ fn count_soundness(soundness: Soundness) {
         metrics::gauge!("holdfast_soundness", "state" => soundness_name(state))
             .set(f64::from(u8::from(state == soundness)));
     }
+}
+
+/// What this node has taken on, and what it refused because that was too much.
+fn count_load(view: &ClusterView) {
+    let load = view.load;
+    metrics::gauge!("holdfast_operations_in_flight").set(load.in_flight as f64);
+    metrics::gauge!("holdfast_operations_for_slow_members").set(load.stragglers as f64);
+    metrics::gauge!("holdfast_bytes_for_slow_members").set(load.straggling_bytes as f64);
+    metrics::gauge!("holdfast_given_up_for_slow_members").set(load.stragglers_given_up as f64);
+    metrics::gauge!("holdfast_overload_refused").set(load.refused as f64);
 }
 
 /// How many members are in each state and what each is owed, as this node sees them. Asked when the page is read, so that a cluster that nobody

@@ -57,6 +57,7 @@ pub struct RestApp {
     admin_token: Option<blake3::Hash>,
     root_key_id: Option<String>,
     header_bytes_max: usize,
+    body_patience: Duration,
 }
 
 type App = axum::extract::State<Arc<Shared>>;
@@ -93,6 +94,7 @@ impl RestApp {
             admin_token: config.admin_token.as_ref().map(|token| blake3::hash(token.as_bytes())),
             root_key_id: config.root_key_id.clone(),
             header_bytes_max: config.limits.header_bytes_max,
+            body_patience: config.limits.body_patience,
         }
     }
 
@@ -139,7 +141,7 @@ impl RestApp {
         if empty && held_back {
             peer.continue_first.ask();
         }
-        let body = RequestBody::new(body, ticket.note().clone(), held_back && !empty);
+        let body = RequestBody::new(body, ticket.note().clone(), held_back && !empty, self.body_patience);
         let sizes = head
             .headers
             .iter()

@@ -254,7 +254,11 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut answer = (self.status, Json(self.body())).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        // Room may be made as well as load may pass.
+        if matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE
+        ) {
             let headers = answer.headers_mut();
             headers.insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
         }

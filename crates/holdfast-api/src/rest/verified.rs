@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 
-use crate::serve::RequestBody;
+use crate::serve::{BodyError, RequestBody};
 
 pub(super) struct VerifiedBody {
     inner: RequestBody,
@@ -20,7 +20,7 @@ pub(super) struct VerifiedBody {
 #[derive(Debug)]
 pub(super) enum Unverified {
     Other,
-    Broken(hyper::Error),
+    Broken(BodyError),
 }
 
 impl std::fmt::Display for Unverified {

@@ -1,6 +1,7 @@
 //! S3 as HTTP sees it: gate, `s3s`, envelope.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -14,7 +15,7 @@ use s3s::{Body, S3Result, s3_error};
 
 use super::checksums::content_md5;
 use super::reframe::Reframed;
-use super::{S3Settings, XML_BYTES_MAX, envelope, errors, gate, service};
+use super::{S3Settings, XML_BYTES_MAX, documents, envelope, errors, gate, service};
 use crate::checksum::{ALGORITHMS, Hasher};
 use crate::objects::Objects;
 use crate::request_id;
@@ -25,6 +26,8 @@ use crate::signature::{Payload, Signed};
 pub struct S3App {
     service: S3Service,
     gate: gate::Gate,
+    documents: documents::Documents,
+    body_patience: Duration,
     objects: Arc<dyn Objects>,
     region: String,
 }
@@ -42,6 +45,8 @@ impl S3App {
             service: service(Arc::clone(&objects), Arc::new(settings)),
             objects,
             region: config.region.clone(),
+            documents: documents::Documents::default(),
+            body_patience: config.limits.body_patience,
             gate: gate::Gate {
                 header_bytes_max: config.limits.header_bytes_max,
                 presigned_v2: config.presigned_v2,
@@ -91,8 +96,12 @@ impl S3App {
             return Ok(Request::from_parts(head, Body::empty()));
         }
         // A refusal from here on leaves the unread body to its drop, which knows what to do with it.
-        let body = RequestBody::new(body, ticket.note().clone(), held_back);
+        let mut body = RequestBody::new(body, ticket.note().clone(), held_back, self.body_patience);
         gate::check(&mut head, self.gate)?;
+        if let Some(room) = self.documents.room(&head).await? {
+            body.must_end_within(documents::WITHIN);
+            head.extensions.insert(room);
+        }
         self.translate_region(&mut head).await?;
         let body = match head.headers.get("x-amz-content-sha256").map(HeaderValue::as_bytes) {
             Some(b"STREAMING-UNSIGNED-PAYLOAD-TRAILER") => Body::http_body(Reframed::new(body, false)),

@@ -74,6 +74,9 @@ pub(super) fn complete(mut answer: Response<Body>, method: &Method, path: &str, 
         *answer.body_mut() = Body::from(document);
     }
     let status = answer.status();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     if *method == Method::HEAD {
         if status == StatusCode::OK && answer.headers().contains_key(CONTENT_RANGE) {
             *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -82,9 +85,6 @@ pub(super) fn complete(mut answer: Response<Body>, method: &Method, path: &str, 
             *answer.body_mut() = Body::empty();
         }
         return answer;
-    }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if status.is_client_error() || status.is_server_error() {
         if let Some(document) = answer.body().bytes().and_then(|body| whole(&body, path, request_id)) {
@@ -152,6 +152,16 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches("<Message>").count(), 1);
+    }
+
+    /// Also where there is no body to say so.
+    #[test]
+    fn whoever_is_to_come_back_is_told_when() {
+        for method in [Method::GET, Method::HEAD, Method::PUT] {
+            let answer = complete(refusal(s3_error!(SlowDown)), &method, "/b/k", "ID");
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.headers()["retry-after"], "1");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use s3s::{S3Error, S3ErrorCode, StdError, s3_error};
 use crate::intake::IntakeError;
 use crate::object_headers::HeadersRefused;
 use crate::objects::DeleteBucketError;
+use crate::serve::STALLED;
 
 /// An error with a code that `s3s` does not list.
 pub(crate) fn custom(code: &'static str, status: http::StatusCode, message: impl Into<String>) -> S3Error {
@@ -144,6 +145,12 @@ fn body_error(source: &StdError) -> S3Error {
         return s3_error!(
             SignatureDoesNotMatch,
             "The signature of a chunk of the body does not match; nothing was stored."
+        );
+    }
+    if told.contains(STALLED) {
+        return s3_error!(
+            RequestTimeout,
+            "Your socket connection to the server was not read from or written to within the timeout period."
         );
     }
     if told.contains("ChunkTooLarge") {

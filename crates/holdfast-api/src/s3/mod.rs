@@ -15,6 +15,7 @@ mod buckets;
 mod checksums;
 mod copy;
 mod delete;
+mod documents;
 mod envelope;
 mod errors;
 mod gate;

@@ -17,8 +17,12 @@ use super::tls::Acceptor;
 use crate::rest::RestApp;
 use crate::s3::S3App;
 
-/// Requests at once on one HTTP/2 connection.
-const HTTP2_STREAMS_MAX: u32 = 128;
+/// Requests at once on one HTTP/2 connection. A browser's habit is some hundred, but each may hold an answer that nobody reads.
+const HTTP2_STREAMS_MAX: u32 = 64;
+/// Bytes that an HTTP/2 connection may send before anybody reads them: they lie in memory until somebody does. Of one request,
+/// and of all of them together.
+const HTTP2_STREAM_BYTES_MAX: u32 = 128 * 1024;
+const HTTP2_CONNECTION_BYTES_MAX: u32 = 512 * 1024;
 
 /// What is spoken on a port.
 #[derive(Clone)]
@@ -42,7 +46,7 @@ pub(super) async fn serve(
     limits: Limits,
     stopping: watch::Receiver<bool>,
 ) {
-    let Accepted { stream, remote, permit } = accepted;
+    let Accepted { stream, remote, place } = accepted;
     let stream = match tls {
         None => Stream::Plain(stream),
         Some(acceptor) => match tokio::time::timeout(limits.handshake_patience, acceptor.accept(stream)).await {
@@ -61,12 +65,11 @@ pub(super) async fn serve(
         remote,
         continue_first: ContinueFirst::default(),
     };
-    let io = TokioIo::new(ClientIo::new(stream, peer.continue_first.clone()));
+    let io = TokioIo::new(ClientIo::new(stream, peer.continue_first.clone(), place));
     match protocol {
         Protocol::S3(app) => serve_s3(io, app, peer, limits, stopping).await,
         Protocol::Rest(app) => serve_rest(io, app, peer, limits, stopping).await,
     }
-    drop(permit);
 }
 
 async fn serve_s3(
@@ -119,6 +122,9 @@ async fn serve_rest(
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .initial_stream_window_size(HTTP2_STREAM_BYTES_MAX)
+        .initial_connection_window_size(HTTP2_CONNECTION_BYTES_MAX)
+        .max_send_buf_size(HTTP2_STREAM_BYTES_MAX as usize)
         .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX));
     let connection = builder.serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);

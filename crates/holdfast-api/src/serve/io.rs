@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
 
 /// Bytes read and thrown away from a client that goes on sending after its answer.
@@ -80,15 +81,18 @@ pub(super) struct ClientIo {
     peer_ended: bool,
     continue_first: ContinueFirst,
     pending: &'static [u8],
+    /// Its place among the connections. It holds a file until its very end, lingering included.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: Stream, continue_first: ContinueFirst) -> Self {
+    pub(super) fn new(stream: Stream, continue_first: ContinueFirst, place: OwnedSemaphorePermit) -> Self {
         Self {
             stream: Some(stream),
             peer_ended: false,
             continue_first,
             pending: &[],
+            place: Some(place),
         }
     }
 
@@ -134,7 +138,9 @@ impl Drop for ClientIo {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
+        let place = self.place.take();
         runtime.spawn(async move {
+            let _place = place;
             // The client may be gone already; there is nobody to tell.
             let _ = tokio::time::timeout(LINGER, linger(&mut stream)).await;
         });

@@ -100,3 +100,8 @@ fn registered(front_end: &'static str, operation: &str, status: u16) -> Meter {
         seconds: histogram!("holdfast_request_seconds", "front_end" => front_end, "operation" => operation),
     }
 }
+
+/// Counts a connection for which there was no place.
+pub(super) fn turned_away(front_end: &'static str) {
+    counter!("holdfast_connections_turned_away_total", "front_end" => front_end).increment(1);
+}

@@ -28,7 +28,7 @@ pub use config::{ApiConfig, Limits, TlsFiles};
 pub(crate) use connection::Peer;
 pub use listen::BindError;
 pub(crate) use meters::metrics_page;
-pub(crate) use request_body::RequestBody;
+pub(crate) use request_body::{BodyError, RequestBody, STALLED};
 pub use tls::{TlsError, TlsReloader};
 
 use crate::objects::Objects;

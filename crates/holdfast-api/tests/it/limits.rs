@@ -49,12 +49,52 @@ fn one_connection_too_many_is_turned_away_with_a_reason() {
         .collect();
     let reply = exchange(server.s3, &call("GET", "/").bytes());
     assert_eq!((reply.status, reply.code().as_str()), (503, "SlowDown"));
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    let reply = exchange(server.rest, b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!(
+        (reply.status, reply.json()["error"].as_str()),
+        (503, Some("overloaded"))
+    );
+    assert_eq!(reply.header("retry-after"), Some("1"));
     drop(held);
     let deadline = Instant::now() + Duration::from_secs(10);
     while exchange(server.s3, &call("GET", "/").bytes()).status != 200 {
         assert!(Instant::now() < deadline, "the places were never given back");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Whoever wants to know what is wrong must get in.
+#[test]
+fn s3_leaves_places_to_rest() {
+    let server = Server::start_with(|config| config.limits.connections_max = 32);
+    let held: Vec<Client> = (0..30)
+        .map(|_| {
+            let mut client = Client::connect(server.s3);
+            client.send(&call("GET", "/").bytes());
+            assert_eq!(client.reply(false).unwrap().status, 200);
+            client
+        })
+        .collect();
+    assert_eq!(exchange(server.s3, &call("GET", "/").bytes()).status, 503);
+    let live = exchange(server.rest, b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!(live.status, 200);
+    drop(held);
+}
+
+/// A document is read before it is known who sends it, so nobody may keep his place by stopping in the middle of one.
+#[test]
+fn a_document_that_stops_coming_is_given_up() {
+    let server = Server::start_with(|config| config.limits.body_patience = Duration::from_millis(200));
+    let mut client = Client::connect(server.s3);
+    client.send(
+        b"POST /things?delete HTTP/1.1\r\nhost: x\r\ncontent-md5: 1B2M2Y8AsgTpgAmY7PhCfg==\r\ncontent-length: 1000\r\n\r\n\
+          <Delete>",
+    );
+    let started = Instant::now();
+    assert_eq!(client.reply(false).unwrap().status, 400);
+    assert!(client.is_closed());
+    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
