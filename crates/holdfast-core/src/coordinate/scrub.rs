@@ -270,7 +270,7 @@ pub(crate) fn check_bodies(step: &mut Step<'_>, segment: &KeyRange) -> Found {
                 found.damaged += 1;
                 step.repair_awaited(&place);
             }
-            Err(ReadError::Io) => {
+            Err(ReadError::Io | ReadError::Overloaded) => {
                 if step.state.asked.is_running() {
                     step.state.asked.count_unhealed(Some(&place.object_key()));
                 }
@@ -303,7 +303,9 @@ impl Coordinate for ScrubOp {
         let reading = self.reading.take();
         let length = match &result {
             Ok(body) => body.as_ref().map_or(0, Bytes::len),
-            Err(_) => {
+            // The disk has too much to do: the chunk may be sound.
+            Err(ReadError::Overloaded) => 0,
+            Err(ReadError::Corrupt | ReadError::Io) => {
                 self.count_damaged(step, 1);
                 0
             }
@@ -316,8 +318,8 @@ impl Coordinate for ScrubOp {
             Ok(_) => {}
             Err(ReadError::Corrupt) if step.state.asked.is_mending(header.id) => {}
             Err(ReadError::Corrupt) => self.damaged = Some(header),
-            // A disk that is overloaded says the same: nothing is written over what may be sound.
-            Err(ReadError::Io) => step.state.asked.count_unhealed(Some(&header.owner)),
+            // Nothing is written over what may be sound.
+            Err(ReadError::Io | ReadError::Overloaded) => step.state.asked.count_unhealed(Some(&header.owner)),
         }
         let pause_us = (length as u64 * ASKED_PAUSE_PER_MIB_MS * 1_000) >> 20;
         let took_us = step.now.mono_us.saturating_sub(asked_us);
