@@ -1,6 +1,6 @@
 """What is overwritten, deleted or given up loses its place on the disks, and what lives does not; a node that is away stops it.
 
-The cluster runs with short waits (`SHORT_WAITS` in xtask/src/clients.rs): bodies stay a second for readers, messages live two.
+The cluster runs with short waits (`SETTINGS` in xtask/src/clients.rs): bodies stay a second for readers, messages live two.
 """
 
 import glob

@@ -1,6 +1,6 @@
 """A node that lost its disk, or has an old copy of it, says so, serves what the others have, and is whole again before long (S1, S2).
 
-The cluster runs with a short message life (`SHORT_WAITS` in xtask/src/clients.rs): filling a disk takes three of them at least.
+The cluster runs with a short message life (`SETTINGS` in xtask/src/clients.rs): filling a disk takes three of them at least.
 """
 
 import glob

@@ -14,13 +14,16 @@ use std::time::Instant;
 const NODES: u16 = 3;
 /// Scripts whose story needs more members than a key has homes, and how many.
 const LARGER: &[(&str, u16)] = &[("stand_ins", 5)];
-/// Scripts that wait for what takes hours with the usual settings, and the settings of their nodes.
-const SHORT_WAITS: &[(&str, &[&str])] = &[
+/// Scripts that wait for what takes hours with the usual settings, or fill what is large with them, and the settings of their
+/// nodes.
+const SETTINGS: &[(&str, &[&str])] = &[
     (
         "forget",
         &["message_life_ms=2000", "dead_wait_s=1", "commit_within_s=8"],
     ),
     ("lost_disk", &["message_life_ms=2000"]),
+    // 32 MiB for bodies: half of them for those that come in.
+    ("overload", &["connections_max=64", "body_memory=33554432"]),
 ];
 /// Clients that frame bodies and checksums in another way over HTTPS; they run a second time, as `NAME-tls`.
 const TLS_TOO: &[&str] = &["aws", "boto3", "rclone", "rest"];
@@ -112,7 +115,7 @@ fn run_one(binary: &Path, name: &str) -> Outcome {
     if script_name != name {
         flags.push("--tls".to_owned());
     }
-    let settings = SHORT_WAITS.iter().filter(|(name, _)| *name == script_name);
+    let settings = SETTINGS.iter().filter(|(name, _)| *name == script_name);
     flags.extend(settings.flat_map(|(_, settings)| settings.iter().map(|setting| format!("--set={setting}"))));
     let larger = LARGER.iter().find(|(larger, _)| *larger == script_name);
     let nodes = larger.map_or(NODES, |(_, nodes)| *nodes);

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use holdfast_core::bucket::Settings;
@@ -13,6 +15,7 @@ use holdfast_core::ids::{ChunkId, ObjectKey, PartId, RequestId};
 use holdfast_core::request::{Answer, ReadChunk, ReadFault, Request, StateChange, WriteChunk, WriteError, WriteFault};
 use holdfast_core::wire::side::decode_manifest;
 
+use super::body_memory::Room;
 use super::{Shell, random_u128};
 use crate::buffers;
 
@@ -27,6 +30,10 @@ const RANGE_DEADLINE_MS: u32 = 20_000;
 const RANGE_BYTES: u32 = 1024 * 1024;
 /// Chunks of a part outlive its upload's own deadline (rule D10), in milliseconds.
 const PART_COMMIT_MS: u64 = 8 * 24 * 3600 * 1000;
+
+/// What a body that comes in takes beside the chunk that fills up: pieces that are being hashed, and what the connection has
+/// read ahead.
+const BESIDE_CHUNK_BYTES: u64 = 2 << 20;
 
 /// A write on its way.
 type Flight = Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send>>;
@@ -46,6 +53,8 @@ pub struct ChunkedWriter {
     size: u64,
     next_index: u32,
     flights: VecDeque<Flight>,
+    /// Room for the chunk that fills up, kept until the last flight that was launched from it has landed.
+    room: Option<Arc<Room>>,
 }
 
 impl ChunkedWriter {
@@ -74,7 +83,29 @@ impl ChunkedWriter {
             size: 0,
             next_index: 0,
             flights: VecDeque::new(),
+            room: None,
         }
+    }
+
+    /// Takes room for a body of this length, if that is known; to be called before any of it is read.
+    ///
+    /// # Errors
+    /// When there was none for some seconds: nothing was begun.
+    pub async fn begin(&mut self, length: Option<u64>) -> Result<(), WriteError> {
+        let length = length.unwrap_or(u64::MAX);
+        if self.room.is_some() || self.may_inline && length <= INLINE_BYTES_MAX as u64 {
+            return Ok(());
+        }
+        let bytes = length.min(u64::from(CHUNK_BYTES)) + length.min(BESIDE_CHUNK_BYTES);
+        let room = self.shell.inner.bodies.incoming.take(bytes as usize).await;
+        self.room = Some(Arc::new(room.ok_or(unchanged(WriteFault::Overloaded))?));
+        Ok(())
+    }
+
+    /// How many bodies wait for room, as it changes.
+    #[must_use]
+    pub fn waiting(&self) -> Arc<AtomicUsize> {
+        self.shell.inner.bodies.incoming.waiting()
     }
 
     /// Takes the next bytes; waits when the disks are slower than the client.
@@ -124,9 +155,7 @@ impl ChunkedWriter {
         if !rest.is_empty() {
             self.launch(rest).await?;
         }
-        while let Some(flight) = self.flights.pop_front() {
-            flight.await?;
-        }
+        self.land().await?;
         let part = ManifestPart {
             id: self.part,
             number: 1,
@@ -139,6 +168,14 @@ impl ChunkedWriter {
             manifest,
             commit_deadline_ms: self.commit_deadline_ms,
         })
+    }
+
+    /// Waits for all chunks that are under way.
+    async fn land(&mut self) -> Result<(), WriteError> {
+        while let Some(flight) = self.flights.pop_front() {
+            flight.await?;
+        }
+        Ok(())
     }
 
     async fn launch(&mut self, body: Bytes) -> Result<(), WriteError> {
@@ -158,9 +195,17 @@ impl ChunkedWriter {
             body,
         };
         self.next_index += 1;
+        // Whoever did not say what is to come takes room now.
+        self.begin(None).await?;
+        let own = self.room.clone();
+        // The next chunk fills up meanwhile, if there is room for both.
+        let more = self.shell.inner.bodies.incoming.try_take(write.body.len());
+        let is_alone = more.is_none();
         let shell = self.shell.clone();
         // Spawned, so that it goes on while the client's next bytes are awaited.
         let task = tokio::spawn(async move {
+            // It goes on when the client is gone, too, and so does what it takes.
+            let _room = (own, more);
             match shell
                 .ask(RequestId(0), CHUNK_DEADLINE_MS, Request::WriteChunk(write))
                 .await
@@ -173,6 +218,9 @@ impl ChunkedWriter {
         self.flights.push_back(Box::pin(async move {
             task.await.unwrap_or(Err(unchanged(WriteFault::Damaged)))
         }));
+        if is_alone {
+            self.land().await?;
+        }
         Ok(())
     }
 }
@@ -203,6 +251,10 @@ pub struct BodyReader {
     /// Bytes that need no disk: an inline body.
     ready: Option<Result<Bytes, ReadFault>>,
     ahead: Option<(u32, Reading)>,
+    /// Room for what is read, taken with the first range.
+    room: Option<Room>,
+    /// Room for a range that is read ahead, if there was any.
+    room_ahead: Option<Room>,
 }
 
 impl BodyReader {
@@ -215,6 +267,8 @@ impl BodyReader {
             pieces: VecDeque::new(),
             ready: None,
             ahead: None,
+            room: None,
+            room_ahead: None,
         };
         match form {
             BodyForm::Empty => {}
@@ -236,12 +290,18 @@ impl BodyReader {
         if let Some(ready) = self.ready.take() {
             return Some(ready);
         }
+        if let Err(fault) = self.take_room().await {
+            self.pieces.clear();
+            return Some(Err(fault));
+        }
         let (length, reading) = match self.ahead.take() {
             Some(ahead) => ahead,
             None => self.begin()?,
         };
-        // The piece after this one is read while the client takes this one.
-        self.ahead = self.begin();
+        if self.room_ahead.is_some() {
+            // The piece after this one is read while the client takes this one.
+            self.ahead = self.begin();
+        }
         let result = match reading.await {
             Ok(bytes) if bytes.len() == length as usize => Ok(bytes),
             Ok(_) => Err(ReadFault::Damaged),
@@ -252,6 +312,21 @@ impl BodyReader {
             self.ahead = None;
         }
         Some(result)
+    }
+
+    /// Before the first range: a body of which nothing was sent yet can still be refused with a reason.
+    async fn take_room(&mut self) -> Result<(), ReadFault> {
+        let Some(first) = self.pieces.front().filter(|_| self.room.is_none()) else {
+            return Ok(());
+        };
+        let next = self.pieces.get(1).map_or(0, |next| next.length);
+        let outgoing = &self.shell.inner.bodies.outgoing;
+        let room = outgoing.take((first.length + next / 2) as usize).await;
+        self.room = Some(room.ok_or(ReadFault::Overloaded)?);
+        if next > 0 {
+            self.room_ahead = outgoing.try_take(RANGE_BYTES as usize);
+        }
+        Ok(())
     }
 
     fn begin(&mut self) -> Option<(u32, Reading)> {

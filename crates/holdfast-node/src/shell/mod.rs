@@ -6,6 +6,7 @@
 //! request would wake it twice, which costs more than the request.
 
 mod bodies;
+mod body_memory;
 mod cluster;
 mod drive;
 mod members;
@@ -27,7 +28,7 @@ use std::time::Instant;
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::{ActorId, NodeId};
-use holdfast_core::node::{COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, MESSAGE_LIFE_MS, Node, SCRUB_EVERY_MS};
+use holdfast_core::node::{COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, Load, MESSAGE_LIFE_MS, Node, SCRUB_EVERY_MS};
 use holdfast_core::registry::Registry;
 use holdfast_core::request::Answer;
 use holdfast_core::storage::Storage;
@@ -42,6 +43,9 @@ use crate::peer::{self, Peers, Strangers};
 /// Requests in flight at most; more are told to slow down (promise P8).
 const REQUESTS_MAX: usize = 8_192;
 
+/// Memory that bodies under way may take, unless an operator wants otherwise.
+pub const BODY_BYTES_MAX: u64 = 1 << 30;
+
 /// What a running node needs.
 pub struct ShellConfig {
     /// The node's data directory; the store lies in `store/` within it.
@@ -54,6 +58,8 @@ pub struct ShellConfig {
     pub forgetting: Forgetting,
     /// How often what lies on the disk is looked after.
     pub upkeep: Upkeep,
+    /// Memory that bodies under way may take, half of it those that come in, half those that go out.
+    pub body_bytes_max: u64,
     /// What to do about a store that is gone; nothing is done, and nothing started, unless this is said.
     pub disk_lost: Option<DiskLost>,
     /// Answers nodes that register, if anyone does.
@@ -200,6 +206,8 @@ struct Inner {
     next_token: AtomicU64,
     registry: RwLock<Arc<Registry>>,
     key_lookups: registry::Lookups,
+    /// Room for bodies under way.
+    bodies: body_memory::BodyMemory,
     /// How many rows of the registry the log was told could not be read.
     entries_unreadable: AtomicU64,
     cluster: Cluster,
@@ -261,6 +269,7 @@ impl Shell {
         let inner = Arc::new(Inner {
             registry: RwLock::new(node.registry()),
             key_lookups: registry::Lookups::default(),
+            bodies: body_memory::BodyMemory::new(config.body_bytes_max),
             entries_unreadable: AtomicU64::new(0),
             core: Mutex::new(Core { node, engine }),
             peers: OnceLock::new(),
@@ -324,6 +333,12 @@ impl Shell {
     #[must_use]
     pub fn store_statistics(&self) -> holdfast_store::Statistics {
         self.inner.lock_core().engine.statistics()
+    }
+
+    /// What the core has taken on.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        self.inner.lock_core().node.load()
     }
 
     /// Whether the reserve of free space has been reached.

@@ -55,6 +55,7 @@ fn config(data: PathBuf, identity: Identity) -> ShellConfig {
         identity,
         store: holdfast_store::Options::default(),
         strangers: None,
+        body_bytes_max: holdfast_node::shell::BODY_BYTES_MAX,
         disk_lost: None,
         on_end: Box::new(|why| panic!("{why:?}")),
         on_rest: Box::new(|| {}),

@@ -77,6 +77,10 @@ pub struct Config {
     pub forgetting: Forgetting,
     /// How often what lies on the disk is looked after.
     pub upkeep: Upkeep,
+    /// Connections of clients; `None`: what the machine allows.
+    pub connections_max: Option<u64>,
+    /// Memory for bodies under way, in bytes; `None`: a quarter of the machine's.
+    pub body_memory_bytes: Option<u64>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.

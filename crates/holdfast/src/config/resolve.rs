@@ -60,6 +60,8 @@ pub fn resolve(settings: Settings) -> Result<Config, Failure> {
         disk_lost: settings.disk_lost,
         forgetting: forgetting(&settings),
         upkeep: upkeep(&settings),
+        connections_max: settings.connections_max.map(|connections| connections.max(1)),
+        body_memory_bytes: settings.body_memory.map(|memory| memory.0),
         log_format: settings.log_format.unwrap_or_else(default_log_format),
         log: settings.log.clone().unwrap_or_else(|| "info".to_owned()),
     })

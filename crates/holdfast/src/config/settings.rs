@@ -141,6 +141,17 @@ pub struct Settings {
     /// Seconds between two scrubs, which read the whole disk for damage [default: 2592000, 30 days]
     #[arg(long, env = "HOLDFAST_SCRUB_EVERY_S", value_name = "SECONDS", help_heading = "Other")]
     pub scrub_every_s: Option<u64>,
+    /// Connections of clients at once, both ports together [default: 4096, or what files and memory allow]
+    #[arg(
+        long,
+        env = "HOLDFAST_CONNECTIONS_MAX",
+        value_name = "COUNT",
+        help_heading = "Limits"
+    )]
+    pub connections_max: Option<u64>,
+    /// Memory that bodies under way may take [default: a quarter of the machine's, 64MiB to 2GiB]
+    #[arg(long, env = "HOLDFAST_BODY_MEMORY", value_name = "SIZE", help_heading = "Limits")]
+    pub body_memory: Option<Capacity>,
     /// For tests: seconds after which the body of a plain object can no longer become one
     #[arg(long, env = "HOLDFAST_COMMIT_WITHIN_S", value_name = "SECONDS", hide = true)]
     pub commit_within_s: Option<u64>,
@@ -236,6 +247,8 @@ impl Settings {
             dead_wait_s: self.dead_wait_s.or(other.dead_wait_s),
             compare_every_s: self.compare_every_s.or(other.compare_every_s),
             scrub_every_s: self.scrub_every_s.or(other.scrub_every_s),
+            connections_max: self.connections_max.or(other.connections_max),
+            body_memory: self.body_memory.or(other.body_memory),
             message_life_ms: self.message_life_ms.or(other.message_life_ms),
             commit_within_s: self.commit_within_s.or(other.commit_within_s),
             log_format: self.log_format.or(other.log_format),

@@ -1,6 +1,8 @@
 //! Bodies through the port: the shell's writer and reader in the front ends' shape.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +19,14 @@ struct Writer(ChunkedWriter);
 
 #[async_trait]
 impl BodyWriter for Writer {
+    async fn begin(&mut self, length: Option<u64>) -> Result<(), WriteError> {
+        self.0.begin(length).await
+    }
+
+    fn waiting(&self) -> Option<Arc<AtomicUsize>> {
+        Some(self.0.waiting())
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), WriteError> {
         self.0.write(bytes).await
     }

@@ -50,6 +50,7 @@ pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
         forgetting: shell.forgetting(),
         checked: shell.checked(),
         soundness: shell.soundness(),
+        load: shell.load(),
     }
 }
 

@@ -12,9 +12,9 @@ const CLOCK_SECONDS_MIN: u64 = 1_767_225_600;
 /// 2100-01-01. A tick written in a far future would outrank every write until then (rule D1).
 const CLOCK_SECONDS_MAX: u64 = 4_102_444_800;
 
-/// Two ports times the connections that the front ends allow, peers, segments and rows.
+/// Connections of clients and peers, segments and rows, many times over.
 const OPEN_FILES_WANTED: u64 = 65_536;
-/// Below this the front ends run out before they refuse.
+/// Below this there are fewer connections than a busy node may want; `bounds.rs` sees to it that they do not take all files.
 const OPEN_FILES_MIN: u64 = 8_192;
 
 /// Refuses to run on a clock that can only be wrong.
@@ -38,8 +38,9 @@ fn check_seconds(seconds: u64) -> Result<(), Failure> {
     ))
 }
 
-/// Raises the limit of open files to what a busy node needs; the usual 1,024 are fewer than its connections.
-pub fn raise_open_files() {
+/// Raises the limit of open files to what a busy node needs; the usual 1,024 are fewer than its connections. Returns how many
+/// may be open.
+pub fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(OPEN_FILES_WANTED);
     let wanted = OPEN_FILES_WANTED.min(hard);
@@ -59,6 +60,7 @@ pub fn raise_open_files() {
             "few files may be open at once; raise it (LimitNOFILE in systemd, ulimit -n in a shell)"
         );
     }
+    now
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod again;
 mod birth;
+mod bounds;
 mod data_dir;
 mod logging;
 mod machine;
@@ -29,6 +30,7 @@ use crate::allocator;
 use crate::config::{Config, DiskLost, LogFormat, ServerArgs, load};
 use crate::failure::{Failure, State, local};
 use crate::port::Port;
+use bounds::Bounds;
 use data_dir::DataDir;
 use signals::{Signals, Told};
 
@@ -49,13 +51,13 @@ pub fn run(args: ServerArgs) -> Result<(), Failure> {
     logging::start(&config)?;
     let as_json = config.log_format == LogFormat::Json;
     machine::check_clock()?;
-    machine::raise_open_files();
+    let bounds = bounds::decide(&config, machine::raise_open_files());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("holdfast")
         .build()
         .map_err(|error| local("threads could not be started", &error))?;
-    let ended = runtime.block_on(node(config));
+    let ended = runtime.block_on(node(config, bounds));
     let ended = ended.and_then(|next| match next {
         Next::Over => Ok(()),
         Next::Anew => Err(again::start()),
@@ -81,7 +83,7 @@ enum Next {
     Anew,
 }
 
-async fn node(config: Config) -> Result<Next, Failure> {
+async fn node(config: Config, bounds: Bounds) -> Result<Next, Failure> {
     let mut signals = Signals::listen()?;
     let listener = ports::open(&config).await?;
     let data_dir = DataDir::open(&config.data)?;
@@ -103,7 +105,7 @@ async fn node(config: Config) -> Result<Next, Failure> {
         }
     };
     let (ends, ended) = tokio::sync::watch::channel(None);
-    let shell = start_shell(&config, &data_dir, identity, listener, ends).await?;
+    let shell = start_shell(&config, bounds, &data_dir, identity, listener, ends).await?;
     let mut ends_early = ended.clone();
     let may_serve = tokio::select! {
         () = shell.until_vouched_for() => true,
@@ -111,7 +113,7 @@ async fn node(config: Config) -> Result<Next, Failure> {
         () = signals.end() => false,
     };
     let result = if may_serve {
-        serve(&config, &data_dir, &shell, &mut signals, ended).await
+        serve(&config, bounds, &data_dir, &shell, &mut signals, ended).await
     } else {
         Ok(Next::Over)
     };
@@ -138,6 +140,7 @@ async fn node(config: Config) -> Result<Next, Failure> {
 
 async fn start_shell(
     config: &Config,
+    bounds: Bounds,
     data_dir: &DataDir,
     identity: Identity,
     listener: NodeListener,
@@ -150,6 +153,7 @@ async fn start_shell(
         store: store_options(config),
         forgetting: config.forgetting,
         upkeep: config.upkeep,
+        body_bytes_max: bounds.body_bytes_max,
         disk_lost: config.disk_lost.map(|what| match what {
             DiskLost::Fill => holdfast_node::shell::DiskLost::Fill,
             DiskLost::GiveUp => holdfast_node::shell::DiskLost::GiveUp,
@@ -175,6 +179,7 @@ fn store_options(config: &Config) -> Options {
 
 async fn serve(
     config: &Config,
+    bounds: Bounds,
     data_dir: &DataDir,
     shell: &Shell,
     signals: &mut Signals,
@@ -195,6 +200,7 @@ async fn serve(
         }),
         limits: Limits {
             drain: DRAIN,
+            connections_max: bounds.connections_max,
             ..Limits::default()
         },
         ..ApiConfig::default()

@@ -59,6 +59,11 @@ pub fn print_settings(config: &Config) -> Result<(), Failure> {
         .map_err(|error| local("the settings could not be written", &error))
 }
 
+/// A bound as it was set, or who sets it.
+fn by_machine(set: Option<String>) -> String {
+    set.unwrap_or_else(|| "by the machine".to_owned())
+}
+
 fn settings(config: &Config) -> String {
     let mut lines: Vec<(&str, String)> = vec![
         ("data", config.data.display().to_string()),
@@ -85,6 +90,14 @@ fn settings(config: &Config) -> String {
         ("dead_wait_s", (config.forgetting.dead_wait_ms / 1_000).to_string()),
         ("compare_every_s", (config.upkeep.compare_every_ms / 1_000).to_string()),
         ("scrub_every_s", (config.upkeep.scrub_every_ms / 1_000).to_string()),
+        (
+            "connections_max",
+            by_machine(config.connections_max.map(|connections| connections.to_string())),
+        ),
+        (
+            "body_memory",
+            by_machine(config.body_memory_bytes.map(|bytes| format!("{bytes} bytes"))),
+        ),
         (
             "admin_token",
             if config.admin_token.is_some() {
