@@ -24,6 +24,10 @@ const GRANT_MS: u64 = NEXT_HOME_MS - NEXT_HOME_MS / 8;
 const TICKS_ROOM: u64 = 1 << 16;
 
 /// What waits to be granted.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all that is claimed is requests, and the operation around them is in a box already"
+)]
 enum Claimed {
     /// Nothing of it has been looked at.
     Request(ClientRequest),
