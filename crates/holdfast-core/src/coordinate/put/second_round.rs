@@ -2,7 +2,8 @@
 //! all, merges their contexts into its own, and writes once more. So a later plain write always replaces an earlier
 //! acknowledged one.
 
-use super::{NotBegun, PutOp, too_late};
+use super::begin::too_late;
+use super::{NotBegun, PutOp};
 use crate::coordinate::Progress;
 use crate::coordinate::claim::with_room;
 use crate::coordinate::forward::NEXT_HOME_MS;
