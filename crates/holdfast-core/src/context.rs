@@ -41,6 +41,11 @@ impl Context {
         self.entries.iter().map(|((actor, life), tick)| (*actor, *life, *tick))
     }
 
+    /// Those of them that are of lives: what clients are shown. The others stand for attempts at one write (rule D7).
+    pub fn lives(&self) -> impl Iterator<Item = (ActorId, Life, Tick)> + '_ {
+        self.entries().filter(|(_, life, _)| life.0 < ATTEMPTS)
+    }
+
     /// Number of entries; more than some tens deserve an alarm (rule D3).
     #[must_use]
     pub fn len(&self) -> usize {
@@ -128,9 +133,12 @@ impl Context {
     }
 }
 
-/// Under which entry the attempts at a client write stand. Lives are times and never have this bit, so it is nobody's.
+/// Lives are times and never have this bit: what has it stands for attempts at a client write.
+const ATTEMPTS: u64 = 1 << 63;
+
+/// Under which entry the attempts at a client write stand.
 const fn attempts_at(request: RequestId) -> (ActorId, Life) {
-    (ActorId((request.0 >> 64) as u64), Tick(request.0 as u64 | 1 << 63))
+    (ActorId((request.0 >> 64) as u64), Tick(request.0 as u64 | ATTEMPTS))
 }
 
 #[cfg(test)]

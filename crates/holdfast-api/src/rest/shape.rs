@@ -47,7 +47,7 @@ impl Names {
 /// A version vector: the highest tick known of each life of a disk.
 pub(super) fn clock(context: &Context) -> Value {
     context
-        .entries()
+        .lives()
         .map(|(actor, life, tick)| json!({ "actor": actor.to_string(), "life": life.to_string(), "tick": tick.to_string() }))
         .collect()
 }

@@ -146,9 +146,11 @@ fn section_4_4_the_version_history_of_figure_3() {
     assert_eq!(values(&client.get(&mut few, sy)), ["D2"]);
     let d3 = client.put(&mut few, sy, "D3", Some(&d2.context));
     let d4 = client.put(&mut few, sz, "D4", Some(&d2.context));
-    assert!(
-        !d3.context.includes(&d4.context) && !d4.context.includes(&d3.context),
-        "neither descends from the other"
+    assert!(!d3.context.covers(d4.dot), "D3 does not descend from D4");
+    assert_eq!(
+        (d4.siblings, &d4.context),
+        (2, &d2.context),
+        "nor D4 from D3, which stands beside it and which its writer has not seen"
     );
     few.settle();
     let both = client.get(&mut few, sx);
