@@ -71,6 +71,17 @@ impl Context {
         Some(self.entries[at].1)
     }
 
+    /// The latest life of an actor that is known. Lives are ticks: a node begins each above those before.
+    pub(crate) fn last_life_of(&self, actor: ActorId) -> Option<Life> {
+        let of = self.lives().filter(|(own, ..)| *own == actor);
+        of.last().map(|(_, life, _)| life)
+    }
+
+    /// Forgets entries: nothing that they covered exists anywhere (rule G3).
+    pub(crate) fn forget(&mut self, entries: &[(ActorId, Life)]) {
+        self.entries.retain(|(entry, _)| !entries.contains(entry));
+    }
+
     /// The highest tick of any life, or zero.
     #[must_use]
     pub fn tick_max(&self) -> Tick {
@@ -137,7 +148,7 @@ impl Context {
 const ATTEMPTS: u64 = 1 << 63;
 
 /// Under which entry the attempts at a client write stand.
-const fn attempts_at(request: RequestId) -> (ActorId, Life) {
+pub(crate) const fn attempts_at(request: RequestId) -> (ActorId, Life) {
     (ActorId((request.0 >> 64) as u64), Tick(request.0 as u64 | ATTEMPTS))
 }
 
@@ -182,6 +193,16 @@ mod tests {
         assert!(!context.covers_attempt(RequestId(8), Tick(1)));
         assert!(!context.covers(dot(1, 10, 16)) && !context.covers(dot(7, 8, 1)));
         assert_eq!(context.tick_max(), Tick(20), "what comes after lies above them");
+    }
+
+    #[test]
+    fn the_last_life_of_an_actor_is_the_latest_that_is_known() {
+        let mut context = context(&[dot(1, 10, 15), dot(1, 20, 21), dot(2, 30, 31)]);
+        context.cover_attempts(RequestId(1 << 64 | 8), Tick(20));
+        assert_eq!(context.last_life_of(ActorId(1)), Some(Tick(20)), "attempts are no life");
+        assert_eq!(context.last_life_of(ActorId(3)), None);
+        context.forget(&[(ActorId(1), Tick(10)), (ActorId(9), Tick(9))]);
+        assert_eq!(context.len(), 3);
     }
 
     #[test]

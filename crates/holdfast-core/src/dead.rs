@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use crate::content::Manifest;
-use crate::ids::{NodeId, PartId, Partition, UploadId};
+use crate::ids::{ActorId, Life, NodeId, PartId, Partition, UploadId};
 use crate::message::Digest;
 use crate::place::Place;
 
@@ -34,15 +34,25 @@ pub struct ChunkRange {
     pub to: u32,
 }
 
-/// What says only that something is over, and may go once nobody can bring back what that was (rule G3): a record of
-/// deletions, or the row of a closed upload.
+/// What of a key is over.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Over {
+    /// All of it: its record tells of deletions only.
+    Record,
+    /// An upload of it, which was completed or aborted.
+    Upload(UploadId),
+    /// Lives that its record knows of: their nodes hold no copy in them any more, and no version bears their dots (rule D3).
+    Lives(Vec<(ActorId, Life)>),
+}
+
+/// What says only that something is over, and may go once nobody can bring back what that was (rule G3).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Remnant {
     /// Of which key.
     pub place: Place,
-    /// Of which upload of it; `None` for the key's record.
-    pub upload: Option<UploadId>,
-    /// What it is, exactly.
+    /// What is over.
+    pub over: Over,
+    /// The record or row that says so, exactly.
     pub digest: Digest,
     /// How many homes its key has: a node that is none of these, but could have been taken for one, may also hold nothing.
     pub homes: u8,

@@ -76,6 +76,14 @@ pub enum ClusterEvent {
         /// The key it belongs to.
         of: ObjectKey,
     },
+    /// This node's copy of a key was damaged, and so were others': it holds again what the rest of the homes had. A write that only
+    /// the damaged ones had is gone.
+    CopiesLost {
+        /// The key.
+        of: ObjectKey,
+        /// The other homes whose copies were damaged at that moment.
+        nodes: Vec<NodeId>,
+    },
     /// This node checks and repairs everything that it holds, because somebody asked for it.
     RepairBegun,
     /// That is over.

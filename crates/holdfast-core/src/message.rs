@@ -85,6 +85,8 @@ pub enum Message {
         known: Option<Digest>,
         /// Which body rows to send along.
         bodies: WantedBodies,
+        /// It is to be merged with others. Then a home that fills a lost disk says what it has by now, which need not be all.
+        to_merge: bool,
     },
     /// The copy.
     ReadReply {
@@ -329,6 +331,8 @@ pub struct Written {
     pub context: Context,
     /// Its whole context from before, when it held versions that the put's own context did not cover (rule D4).
     pub beyond: Option<Context>,
+    /// For how many homes it stood in, by the message that it answers (rule H1).
+    pub stands_for: u8,
 }
 
 /// A home's answer to a read.

@@ -33,6 +33,8 @@ pub enum Planted {
     GateLeftOut,
     /// G3: records of deletions go after their time, whatever the other homes hold.
     TombstonesTimed,
+    /// D3: a record forgets lives that go on.
+    PresentLifeForgotten,
     /// D10: bodies that never became a version are not looked for.
     AbandonedKept,
     /// A2: what is written while a disk is read through for the first time is not counted.
@@ -53,7 +55,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
@@ -68,6 +70,7 @@ impl Planted {
         Self::DeadUnasked,
         Self::GateLeftOut,
         Self::TombstonesTimed,
+        Self::PresentLifeForgotten,
         Self::AbandonedKept,
         Self::WrittenWhileReadUncounted,
         Self::DigestOmitsSiblings,

@@ -135,6 +135,14 @@ impl Tally {
         }
     }
 
+    /// A home that answered *no* may yet say *yes*, and is asked once more.
+    pub fn ask_again(&mut self, home: NodeId) {
+        let refused = self.seats.iter_mut().filter(|seat| seat.vote == Vote::No);
+        for seat in refused.filter(|seat| seat.home == home) {
+            seat.vote = Vote::Asked;
+        }
+    }
+
     /// What is known of a home or a stand-in.
     #[must_use]
     pub fn get(&self, node: NodeId) -> Option<Vote> {

@@ -6,8 +6,8 @@
 use alloc::vec::Vec;
 
 use crate::content::Content;
-use crate::context::Context;
-use crate::ids::{Dot, RequestId, Tick};
+use crate::context::{Context, attempts_at};
+use crate::ids::{ActorId, Dot, Life, RequestId, Tick};
 
 /// One value of a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -124,6 +124,24 @@ impl Record {
     #[must_use]
     pub fn holds_beyond(&self, context: &Context) -> bool {
         self.versions.iter().any(|version| !context.covers(version.dot))
+    }
+
+    /// Lives that are known here and left no version, and client writes of which only attempts are known. Not those above the
+    /// newest version: the next dot must lie above what was covered once (rule D1).
+    pub(crate) fn lives_without_versions(&self) -> Vec<(ActorId, Life)> {
+        let newest = self.newest().map_or(Tick(0), |version| version.dot.tick);
+        let is_of = |version: &Version, entry| {
+            (version.dot.actor, version.dot.life) == entry || attempts_at(version.request) == entry
+        };
+        let bare = self.context.entries().filter(|(actor, life, tick)| {
+            *tick < newest && !self.versions.iter().any(|version| is_of(version, (*actor, *life)))
+        });
+        bare.map(|(actor, life, _)| (actor, life)).collect()
+    }
+
+    /// Forgets lives that are over.
+    pub(crate) fn forget_lives(&mut self, lives: &[(ActorId, Life)]) {
+        self.context.forget(lives);
     }
 
     /// Writes a version: drops what `context` covers, adds the version, grows the context (rule D3).
@@ -318,6 +336,48 @@ mod tests {
                 .versions()
                 .iter()
                 .all(|version| version.request != RequestId(77))
+        );
+    }
+
+    #[test]
+    fn lives_are_over_in_a_record_once_nothing_of_them_is_left() {
+        let of = |actor: u64, life: u64, tick: u64, request: u128| Version {
+            dot: Dot {
+                actor: ActorId(actor),
+                life: Tick(life),
+                tick: Tick(tick),
+            },
+            request: RequestId(request),
+            content: Content::deletion(),
+        };
+        let mut record = Record::new();
+        record.put(&Context::new(), of(1, 1, 10, 1));
+        let mut all = record.context().clone();
+        all.cover_attempts(RequestId(3), Tick(25));
+        record.put(&all, of(2, 20, 30, 3));
+        assert_eq!(
+            record.lives_without_versions(),
+            [(ActorId(1), Tick(1))],
+            "its write is still here"
+        );
+        let mut all = record.context().clone();
+        all.raise(ActorId(4), Tick(1), Tick(90));
+        record.put(&all, of(3, 40, 50, 4));
+        let over = record.lives_without_versions();
+        let attempts = attempts_at(RequestId(3));
+        assert_eq!(
+            over,
+            [attempts, (ActorId(1), Tick(1)), (ActorId(2), Tick(20))],
+            "what lies above stays"
+        );
+        let before = record.clone();
+        record.forget_lives(&over);
+        assert_eq!((record.versions(), record.tick_max()), (before.versions(), Tick(90)));
+        assert_eq!(record.context().len(), 2);
+        assert_eq!(
+            merged(&record, &before),
+            before,
+            "a home that has not forgotten gives it back"
         );
     }
 

@@ -366,6 +366,31 @@ pub struct Count {
     pub bytes: u64,
 }
 
+impl Count {
+    /// Counts a visible object of so many bytes, if there is one.
+    pub(crate) const fn add(&mut self, size: Option<u64>) {
+        if let Some(bytes) = size {
+            self.objects += 1;
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Counts it no more.
+    pub(crate) const fn remove(&mut self, size: Option<u64>) {
+        if let Some(bytes) = size {
+            self.objects = self.objects.saturating_sub(1);
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
+}
+
+impl core::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.objects = self.objects.saturating_add(other.objects);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
 /// Where a key or chunk lives.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Location {

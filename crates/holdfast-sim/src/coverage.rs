@@ -107,6 +107,8 @@ pub enum Reached {
     TombstonesForgotten,
     /// A home forgot the row of a closed upload.
     UploadsForgotten,
+    /// A home forgot lives that a record knew of.
+    LivesForgotten,
     /// A message was encoded and decoded.
     WireRoundTrips,
     /// Ends of a run compared copy by copy.
@@ -139,7 +141,7 @@ pub enum Reached {
 
 impl Reached {
     /// Everything that is counted.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 65] = [
         Self::Operations,
         Self::Retries,
         Self::Faults,
@@ -190,6 +192,7 @@ impl Reached {
         Self::GatesOpened,
         Self::TombstonesForgotten,
         Self::UploadsForgotten,
+        Self::LivesForgotten,
         Self::WireRoundTrips,
         Self::CopiesCompared,
         Self::Datagrams,

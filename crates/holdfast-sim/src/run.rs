@@ -28,8 +28,9 @@ pub const SIMULATED_US_MIN: u64 = 60_000_000;
 
 /// How long buckets may take to be made before any fault strikes.
 const PREPARING_US_MAX: u64 = 20_000_000;
-/// How long the safety phase may go on to reach its count of operations.
-const WORKING_US_MAX: u64 = 400_000_000;
+/// How long the safety phase goes on to reach its count of operations. Faults that last may keep most of them from being
+/// answered; then the rest is done once all is healed.
+const WORKING_US_MAX: u64 = 200_000_000;
 /// How long after healing clients may still wait for what they asked before.
 const FINISHING_US_MAX: u64 = 60_000_000;
 /// How long a node may take to fill a disk again that was lost: three message lives, and some comparisons.
@@ -176,9 +177,15 @@ impl Run {
         let window_us = self.plan.window_us;
         self.world.unleash(window_us);
         let ends_us = self.world.now_us + window_us;
-        self.until("work", WORKING_US_MAX, |run| {
-            run.world.now_us >= ends_us && run.watch.coverage.count(Reached::Operations) >= OPERATIONS_MIN
+        let latest_us = ends_us + WORKING_US_MAX;
+        self.until("work", window_us + WORKING_US_MAX + 1, |run| {
+            let now_us = run.world.now_us;
+            now_us >= latest_us || now_us >= ends_us && run.has_worked()
         });
+    }
+
+    fn has_worked(&self) -> bool {
+        self.watch.coverage.count(Reached::Operations) >= OPERATIONS_MIN
     }
 
     fn liveness(&mut self) {
@@ -188,6 +195,7 @@ impl Run {
             CONVERGING_US_MAX
         };
         self.world.heal(&mut self.watch);
+        self.until("work on", WORKING_US_MAX, Self::has_worked);
         self.workload.finish();
         if !self.until("finish what was asked", FINISHING_US_MAX, |run| run.workload.is_idle()) {
             return;
@@ -218,6 +226,7 @@ impl Run {
             }
         }
         self.absence();
+        self.write_once_more();
     }
 
     /// What has rotted must be found and healed, whether or not somebody reads it.
@@ -244,10 +253,13 @@ impl Run {
             return;
         }
         self.world.await_sweeps();
+        // Lives that ended with the last disk of their node are met by a scrub.
+        self.world.await_scrubs(true);
         let ends_us = self.world.now_us + FORGETTING_US;
         self.until("forget what is dead", FORGETTING_US + 1, |run| {
             run.world.now_us >= ends_us
         });
+        self.world.await_scrubs(false);
         let found = self.world.dead_chunk();
         self.watch.judge(self.world.now_us, Promise::DeadGo, found);
     }
@@ -265,6 +277,15 @@ impl Run {
         });
         self.world.check_all_up(&mut self.watch);
         self.world.check_maintenance(&mut self.watch, member);
+    }
+
+    /// What was forgotten must not be missed by whoever writes next.
+    fn write_once_more(&mut self) {
+        if self.is_over() || !self.plan.forgets() {
+            return;
+        }
+        self.workload.probe_writes(&mut self.world);
+        self.until("write once more", FINISHING_US_MAX, |run| run.workload.has_probed());
     }
 
     fn is_over(&self) -> bool {

@@ -6,6 +6,7 @@ use holdfast_core::context::Context;
 use holdfast_core::ids::{ActorId, Dot, NodeId, RequestId};
 use holdfast_core::message::Message;
 use holdfast_core::node::Input;
+use holdfast_core::record::Record;
 use holdfast_core::record::Version;
 use holdfast_core::request::{ClientRequest, Request};
 use holdfast_core::storage::Space;
@@ -124,6 +125,24 @@ impl Watch {
         self.judge(now_us, Promise::ForgottenStays, found);
     }
 
+    /// A node's copy knows less than it knew. A home forgets lives that are over, and changes nothing else with it.
+    fn lives_forgotten(
+        &mut self,
+        now_us: u64,
+        node: NodeIx,
+        key: KeyIx,
+        (before, after): (&Record, &Record),
+        space: Space,
+    ) {
+        if space != Space::Rows || before.versions() != after.versions() {
+            let place = &self.truth.of(key).place;
+            let what = format!("n{} forgot what it knew of {:?} with a write", node.0, place.key);
+            return self.violated(now_us, Promise::HonestContexts, what);
+        }
+        self.coverage.reach(Reached::LivesForgotten);
+        self.truth.forget_lives(key, before, after);
+    }
+
     /// A node wrote a row.
     pub fn row_written(&mut self, now_us: u64, node: NodeIx, actor: ActorId, cause: Cause, change: &RowChange) {
         if change.space == Space::Uploads {
@@ -196,6 +215,11 @@ impl Watch {
                     local.life
                 )
             });
+        }
+        if let Some(before) = &before
+            && !after.context().includes(before.context())
+        {
+            self.lives_forgotten(now_us, node, key, (before, &after), change.space);
         }
         let found = forgotten::check_copy(&self.truth, key, before.as_ref(), &after);
         self.judge(now_us, Promise::ForgottenStays, found);

@@ -77,26 +77,22 @@ pub(super) async fn verify(app: &RestApp, request: &Parts) -> Result<(Caller, Pa
 impl Caller {
     /// Refuses whoever may not look after the cluster.
     pub(crate) fn must_operate(&self) -> Wanted<()> {
-        if self.manages_keys {
-            return Ok(());
-        }
-        Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "denied",
-            "only the admin token and the root key may do this",
-            "use the admin token",
-        ))
+        self.must_be_admin("only the admin token and the root key may do this")
     }
 
     /// Refuses whoever may not manage keys.
     pub(crate) fn must_manage_keys(&self) -> Wanted<()> {
+        self.must_be_admin("only the admin token and the root key may manage access keys")
+    }
+
+    fn must_be_admin(&self, refusal: &'static str) -> Wanted<()> {
         if self.manages_keys {
             return Ok(());
         }
         Err(Problem::new(
             StatusCode::FORBIDDEN,
             "denied",
-            "only the admin token and the root key may manage access keys",
+            refusal,
             "use the admin token",
         ))
     }

@@ -91,6 +91,7 @@ fn told(event: &ClusterEvent, objects: &dyn Objects, names: &Names) -> Value {
         ClusterEvent::HintDelivered { home, of } => with(about("hint_delivered", of), "for", node(*home)),
         ClusterEvent::Repaired { of, nodes } => with(about("repaired", of), "nodes", names.nodes(nodes)),
         ClusterEvent::Mended { of } => about("mended", of),
+        ClusterEvent::CopiesLost { of, nodes } => with(about("copies_lost", of), "nodes", names.nodes(nodes)),
         ClusterEvent::RepairBegun => json!({ "event": "repair_begun" }),
         ClusterEvent::RepairEnded {
             damaged,

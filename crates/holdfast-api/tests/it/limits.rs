@@ -36,17 +36,21 @@ fn a_client_that_never_ends_its_headers_is_closed() {
     }
 }
 
+/// So many S3 connections that were served and stay open.
+fn hold(server: &Server, count: usize) -> Vec<Client> {
+    let held = (0..count).map(|_| {
+        let mut client = Client::connect(server.s3);
+        client.send(&call("GET", "/").bytes());
+        assert_eq!(client.reply(false).unwrap().status, 200);
+        client
+    });
+    held.collect()
+}
+
 #[test]
 fn one_connection_too_many_is_turned_away_with_a_reason() {
     let server = Server::start_with(|config| config.limits.connections_max = 2);
-    let held: Vec<Client> = (0..2)
-        .map(|_| {
-            let mut client = Client::connect(server.s3);
-            client.send(&call("GET", "/").bytes());
-            assert_eq!(client.reply(false).unwrap().status, 200);
-            client
-        })
-        .collect();
+    let held = hold(&server, 2);
     let reply = exchange(server.s3, &call("GET", "/").bytes());
     assert_eq!((reply.status, reply.code().as_str()), (503, "SlowDown"));
     assert_eq!(reply.header("retry-after"), Some("1"));
@@ -68,14 +72,7 @@ fn one_connection_too_many_is_turned_away_with_a_reason() {
 #[test]
 fn s3_leaves_places_to_rest() {
     let server = Server::start_with(|config| config.limits.connections_max = 32);
-    let held: Vec<Client> = (0..30)
-        .map(|_| {
-            let mut client = Client::connect(server.s3);
-            client.send(&call("GET", "/").bytes());
-            assert_eq!(client.reply(false).unwrap().status, 200);
-            client
-        })
-        .collect();
+    let held = hold(&server, 30);
     assert_eq!(exchange(server.s3, &call("GET", "/").bytes()).status, 503);
     let live = exchange(server.rest, b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n");
     assert_eq!(live.status, 200);

@@ -1,5 +1,5 @@
 //! Forgetting dead bodies (rules D10, G1): the chunks of what was overwritten, deleted or never became an object go, and
-//! their space comes back. Remnants go the same way (rule G3): records of deletions, rows of closed uploads.
+//! their space comes back. Remnants go the same way (rule G3): records of deletions, rows of closed uploads, lives that are over.
 //!
 //! Each home collects what it noted itself; whoever stands first on the preference list begins first, and tells the other
 //! homes what is done. One collection at a time, of many bodies, in this order:
@@ -271,9 +271,9 @@ impl CollectOp {
         let kept: BTreeSet<_> = otherwise
             .iter()
             .filter_map(|at| asked.get(*at as usize))
-            .map(|remnant| (&remnant.place, remnant.upload))
+            .map(|remnant| (&remnant.place, &remnant.over))
             .collect();
-        let is_kept = |remnant: &Remnant| kept.contains(&(&remnant.place, remnant.upload));
+        let is_kept = |remnant: &Remnant| kept.contains(&(&remnant.place, &remnant.over));
         self.candidates
             .retain(|candidate| !candidate.remnant.as_ref().is_some_and(is_kept));
     }

@@ -69,7 +69,7 @@ impl CountOp {
         }
         if let Some(own) = questions.remove(&me) {
             match step.serve_count(self.settings.id, &own) {
-                Ok(count) => self.add(count),
+                Ok(count) => self.sum += count,
                 Err(_) => {
                     self.avoid.push(me);
                     self.partitions = own;
@@ -88,11 +88,6 @@ impl CountOp {
             self.asked.insert(home, partitions);
         }
         self.judge(step)
-    }
-
-    fn add(&mut self, count: Count) {
-        self.sum.objects += count.objects;
-        self.sum.bytes += count.bytes;
     }
 
     fn judge(&mut self, step: &mut Step<'_>) -> Progress {
@@ -126,7 +121,7 @@ impl Coordinate for CountOp {
     fn reply(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) -> Progress {
         match message {
             Message::CountReply { result: Ok(count), .. } if self.asked.remove(&from).is_some() => {
-                self.add(count);
+                self.sum += count;
                 self.judge(step)
             }
             Message::CountReply { result: Err(_), .. } => self.give_up_on(step, from),

@@ -229,6 +229,7 @@ impl GetOp {
             place: self.place.clone(),
             known,
             bodies,
+            to_merge: false,
         };
         let about = About {
             settings_version: self.settings.version,

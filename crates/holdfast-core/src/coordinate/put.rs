@@ -30,7 +30,7 @@ use crate::planted::Planted;
 use crate::quorum::{Tally, Verdict, Vote};
 use crate::record::{Record, Version};
 use crate::request::{Answer, PutOutcome, WriteFault};
-use crate::storage::Batch;
+use crate::storage::{Batch, WriteSeq};
 
 /// A put with a stale context may leave at most so many siblings (rule D4).
 const SIBLINGS_MAX: usize = 100;
@@ -65,6 +65,8 @@ pub(crate) struct PutOp {
     /// As what this node holds its own copy.
     role: Role,
     stand_ins: StandIns,
+    /// Batches of this round that its own copy waits for.
+    own_waits: u8,
     clocks: Vec<(NodeId, Context)>,
     /// What replicas knew beyond `own_context`.
     beyond: Option<Context>,
@@ -74,6 +76,8 @@ pub(crate) struct PutOp {
     is_last_round: bool,
     /// Homes that hold the write, but do not count as homes (rule S2).
     abstaining: Vec<NodeId>,
+    /// Homes whose copy is damaged, and which heal it.
+    healing: Vec<NodeId>,
     /// It proved to have been replaced already; nothing more is written for it.
     settled: bool,
     answered: bool,
@@ -81,11 +85,18 @@ pub(crate) struct PutOp {
 }
 
 impl PutOp {
+    /// A new id: what was asked and what is waited for until now concerns nobody any more.
+    fn begin_round(&mut self, step: &mut Step<'_>) {
+        self.id = step.state.new_op();
+        self.own_waits = 0;
+    }
+
     /// Counts from the beginning: the same homes, and stand-ins as they are needed now.
     fn count_anew(&mut self, step: &Step<'_>) {
         self.tally = self.tally.anew();
         self.asked_us = step.now.mono_us;
         self.abstaining.clear();
+        self.healing.clear();
         ask_those_up(step, &mut self.tally, is_sloppy(&self.settings, &self.side));
         if is_sloppy(&self.settings, &self.side) {
             let own = match &self.role {
@@ -108,10 +119,29 @@ impl PutOp {
     fn seat_stand_ins(&mut self, step: &mut Step<'_>, homes: &[NodeId]) {
         let (me, partition) = (step.state.me(), self.place.partition);
         for node in self.stand_ins.seat(step, partition, &mut self.tally, homes) {
-            if node != me {
+            if node == me {
+                self.owe_more(step);
+            } else {
                 self.send_to(step, node);
             }
         }
+    }
+
+    /// This node stands in for more homes than before: its hint must say so, on its disk, before that counts (rules Q1, H1).
+    fn owe_more(&mut self, step: &mut Step<'_>) {
+        let me = step.state.me();
+        let owes = self.stand_ins.owed_by(me);
+        match step.merge_hint(&self.place, &self.copy, &owes) {
+            Ok(merged) => self.wait_for_own(step, merged.seq),
+            Err(_) => self.tally.set(me, Vote::No),
+        }
+        self.role = Role::StandIn(owes);
+    }
+
+    /// This node's own copy counts once this batch, and those it waits for already, are on disk.
+    fn wait_for_own(&mut self, step: &mut Step<'_>, seq: WriteSeq) {
+        self.own_waits = self.own_waits.saturating_add(1);
+        step.wait(seq, Waiter::Own(self.id));
     }
 
     /// Homes that abstain stand in for themselves, where nobody else can (rule S2): a write is never refused while nodes can be
@@ -182,7 +212,7 @@ impl PutOp {
         if step.state.is_planted(Planted::AnswerBeforeOwnSync) {
             step.own_synced.push(self.id);
         } else {
-            step.wait(seq, Waiter::Own(self.id));
+            self.wait_for_own(step, seq);
         }
         Ok(())
     }
@@ -196,6 +226,13 @@ impl PutOp {
         }
         let bodies = bodies.into_iter().filter(|(dot, _)| *dot == self.dot).collect();
         Copy { record: alone, bodies }
+    }
+
+    /// Homes that heal their copies are waited for, where nobody else can take the write (rule D2).
+    fn wait_for_healing(&mut self) {
+        for home in core::mem::take(&mut self.healing) {
+            self.tally.ask_again(home);
+        }
     }
 
     fn send_to(&self, step: &mut Step<'_>, home: NodeId) {
@@ -256,6 +293,9 @@ impl PutOp {
         if !self.answered {
             if self.tally.verdict() == Verdict::Unreachable {
                 self.ask_abstaining(step);
+            }
+            if self.tally.verdict() == Verdict::Unreachable {
+                self.wait_for_healing();
             }
             match self.tally.verdict() {
                 Verdict::Met if self.wants_second_round(step) => return self.begin_second_round(step),
@@ -324,7 +364,10 @@ impl PutOp {
     fn note(&mut self, from: NodeId, result: Result<Written, Refusal>) {
         match result {
             Ok(written) => {
-                self.tally.set(from, Vote::Yes);
+                // It may answer what it was sent before it stood in for more.
+                if usize::from(written.stands_for) >= self.stand_ins.owed_by(from).len() {
+                    self.tally.set(from, Vote::Yes);
+                }
                 self.clocks.retain(|(node, _)| *node != from);
                 self.clocks.push((from, written.context));
                 if let Some(beyond) = written.beyond {
@@ -365,8 +408,12 @@ impl Coordinate for PutOp {
                 return self.judge(step);
             }
             let is_like_away = matches!(result, Err(Refusal::DiskFull | Refusal::Damaged | Refusal::Abstains));
-            if result == Err(Refusal::Abstains) && self.tally.get(from) == Some(Vote::Asked) {
-                self.abstaining.push(from);
+            if self.tally.get(from) == Some(Vote::Asked) {
+                match result {
+                    Err(Refusal::Abstains) => self.abstaining.push(from),
+                    Err(Refusal::Damaged) => self.healing.push(from),
+                    _ => {}
+                }
             }
             self.note(from, result);
             if is_like_away {
@@ -378,7 +425,10 @@ impl Coordinate for PutOp {
     }
 
     fn own_synced(&mut self, step: &mut Step<'_>) -> Progress {
-        self.tally.set(step.state.me(), Vote::Yes);
+        self.own_waits = self.own_waits.saturating_sub(1);
+        if self.own_waits == 0 {
+            self.tally.set(step.state.me(), Vote::Yes);
+        }
         self.judge(step)
     }
 

@@ -34,7 +34,10 @@ pub(crate) struct RepairOp {
     held: Vec<(NodeId, Record)>,
     bodies: Vec<(Dot, Bytes)>,
     own_damaged: bool,
+    /// Other homes that could say what they hold.
     answered: usize,
+    /// Other homes whose copies are damaged, too: nobody can have anything from them.
+    damaged: Vec<NodeId>,
     /// Homes that were sent the merged record and have not confirmed it.
     sent: Vec<NodeId>,
     /// Some home was sent what it lacked, or this node's own copy written anew.
@@ -62,6 +65,7 @@ impl RepairOp {
             bodies: Vec::new(),
             own_damaged: false,
             answered: 0,
+            damaged: Vec::new(),
             sent: Vec::new(),
             has_written: false,
             is_partial: false,
@@ -150,10 +154,20 @@ impl RepairOp {
         }
     }
 
-    /// A damaged copy counts for nothing until it was read from all the others (rule D2). Whether it was.
-    fn replace_damaged(&self, step: &mut Step<'_>, copy: &Copy) -> bool {
+    /// A damaged copy counts for nothing until it was read from all the others (rule D2). Whether it was. From those that are
+    /// damaged themselves nothing can be had, however long it waits: then what the rest hold must do, and that is told.
+    fn replace_damaged(&mut self, step: &mut Step<'_>, copy: &Copy) -> bool {
         let others = step.state.layout().homes_count(self.n).saturating_sub(1);
-        others > 0 && self.answered >= others && step.write_over_damage(&self.place, copy).is_ok()
+        let is_known = self.answered > 0 && self.answered + self.damaged.len() >= others;
+        if !is_known || step.write_over_damage(&self.place, copy).is_err() {
+            return false;
+        }
+        if !self.damaged.is_empty() {
+            let nodes = core::mem::take(&mut self.damaged);
+            let of = self.place.object_key();
+            step.tell(ClusterEvent::CopiesLost { of, nodes });
+        }
+        true
     }
 
     fn over(&self, step: &mut Step<'_>) -> Progress {
@@ -210,6 +224,7 @@ impl Coordinate for RepairOp {
                     place,
                     known: None,
                     bodies: WantedBodies::All,
+                    to_merge: true,
                 };
                 step.send(home, message, About::default());
                 self.waiting.push(home);
@@ -231,13 +246,8 @@ impl Coordinate for RepairOp {
                         self.answered += 1;
                         self.add(from, Record::new(), Vec::new());
                     }
-                    // It takes what it is sent. What it has, and this node should have, it gives by comparisons.
-                    Err(Refusal::Abstains) => {
-                        self.answered += 1;
-                        self.add(from, Record::new(), Vec::new());
-                    }
                     // Its copy is its own to heal: it cannot be had from it, nor compared with.
-                    Err(Refusal::Damaged) => {}
+                    Err(Refusal::Damaged) => self.damaged.push(from),
                     Err(_) => self.is_partial = true,
                 }
                 self.judge(step)

@@ -152,7 +152,7 @@ impl ScrubOp {
         }
         let Some(segment) = step.segment_after(space, after.as_deref()) else {
             self.stage = Stage::Rows(at + 1, None);
-            return Progress::Until(step.now.after_ms(if self.is_asked { ASKED_PAUSE_MS } else { PAUSE_MS }));
+            return Progress::Until(step.now.after_ms(self.pause_ms()));
         };
         if self.is_asked {
             let rows = step.row_count_at(space, &segment.from);
@@ -168,7 +168,7 @@ impl ScrubOp {
                 }
             }
         }
-        let mut pause_ms = if self.is_asked { ASKED_PAUSE_MS } else { PAUSE_MS };
+        let mut pause_ms = self.pause_ms();
         match space {
             Space::Rows => {
                 let found = check_bodies(step, &segment);
@@ -183,6 +183,11 @@ impl ScrubOp {
         }
         self.stage = Stage::Rows(at, Some(segment.from));
         Progress::Until(step.now.after_ms(pause_ms))
+    }
+
+    /// Between two segments.
+    const fn pause_ms(&self) -> u64 {
+        if self.is_asked { ASKED_PAUSE_MS } else { PAUSE_MS }
     }
 
     fn count_damaged(&self, step: &mut Step<'_>, count: u64) {
@@ -261,7 +266,7 @@ pub(crate) fn check_bodies(step: &mut Step<'_>, segment: &KeyRange) -> Found {
         found.records += 1;
         let read = step.read_copy(&place).and_then(|copy| {
             let record = copy.map(|copy| copy.record).unwrap_or_default();
-            step.file_tombstone(&place, &record);
+            step.file_remnants(&place, &record);
             step.read_bodies(&place, &record, crate::request::WantedBodies::All)
         });
         match read {

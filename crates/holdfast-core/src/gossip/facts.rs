@@ -126,6 +126,11 @@ impl Facts {
         self.known.get(&node).map(|(told, _)| &told.facts)
     }
 
+    /// In which of its generations a member said what is known of it.
+    pub(crate) fn generation_of(&self, node: NodeId) -> Option<Generation> {
+        self.known.get(&node).map(|(told, _)| told.generation)
+    }
+
     /// Changes this node's own facts; a change makes a new version.
     pub(crate) fn change(&mut self, me: NodeId, change: impl FnOnce(&mut NodeFacts)) {
         if let Some((told, passed_on)) = self.known.get_mut(&me) {

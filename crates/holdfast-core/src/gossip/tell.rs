@@ -1,7 +1,7 @@
 //! What gossip says: foca's messages, each in a datagram with how this node regards the addressee, facts and marks.
 
 use alloc::vec::Vec;
-use foca::{Notification, Runtime, Timer, TimerToken};
+use foca::{Notification, Runtime, State as SwimState, Timer, TimerToken};
 
 use super::identity::Identity;
 use super::wait::Waits;
@@ -95,11 +95,19 @@ impl Gossip {
 
     fn send(&mut self, now: Now, to: NodeId, message: &[u8], effects: &mut Vec<Effect>) {
         let Some(peer) = self.peers.get(&to) else { return };
-        let regard = Regard {
+        let mut regard = Regard {
             generation: peer.generation,
             incarnation: peer.incarnation,
             state: peer.state,
         };
+        // Facts travel further than claims: those of a disk that was lost since may come back by a third member.
+        if let Some(generation) = self.facts.generation_of(to).filter(|of| *of > peer.generation) {
+            regard = Regard {
+                generation,
+                incarnation: 0,
+                state: SwimState::Alive,
+            };
+        }
         let datagram = Datagram {
             regard,
             wall_ms: now.wall_ms,

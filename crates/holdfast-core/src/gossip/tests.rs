@@ -16,7 +16,7 @@ use crate::fingerprint::FingerprintKey;
 use crate::ids::{ActorId, ChunkId, ClusterId, NodeId, Partition};
 use crate::layout::{Layout, Member};
 use crate::message::Announcement;
-use crate::node::{COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, Effect, MESSAGE_LIFE_MS, SCRUB_EVERY_MS};
+use crate::node::{COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, Effect, LIVES_KEPT, MESSAGE_LIFE_MS, SCRUB_EVERY_MS};
 use crate::storage::{Batch, ChunkHeader, ChunkToken, ReadError, Space, Storage, Visit, WriteSeq};
 use crate::time::Now;
 
@@ -119,6 +119,7 @@ impl Cluster {
             kernel: [0; 16],
             message_life_ms: MESSAGE_LIFE_MS,
             dead_wait_ms: DEAD_WAIT_MS,
+            lives_kept: LIVES_KEPT,
             fingerprint_key: FingerprintKey([7; 32]),
             compare_every_ms: COMPARE_EVERY_MS,
             scrub_every_ms: SCRUB_EVERY_MS,

@@ -5,13 +5,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::ranges::chunk_key;
-use super::side::{is_closed, upload_key_of};
+use super::side::upload_key_of;
 use super::state::{ChunkWaiter, Step};
 use crate::content::{BodyForm, Manifest, ManifestPart};
 use crate::coordinate::sweep::Met;
-use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld, Remnant};
-use crate::ids::{ChunkId, NodeId, ObjectKey, PartId, Partition, SYSTEM_BUCKET, Tick, UploadId};
-use crate::message::{Digest, Message, OpId, Refusal};
+use crate::dead::{ChunkRange, Collect, Collected, DeadBody, HeldWhy, HintsHeld};
+use crate::ids::{ChunkId, NodeId, ObjectKey, PartId, Partition, Tick, UploadId};
+use crate::message::{Message, OpId, Refusal};
 use crate::place::{Place, after_prefix, chunk_position, partition_of};
 use crate::record::Record;
 use crate::request::UploadState;
@@ -32,22 +32,6 @@ const LEFT_BY_VERSION: u8 = 1;
 const LEFT_BY_UPLOAD: u8 = 2;
 /// … or by nobody: a part that no version was ever made of.
 const ABANDONED: u8 = 3;
-
-/// Remnants are filed here, too: a record of deletions …
-const TOMBSTONE: u8 = 4;
-/// … and the row of a closed upload.
-const CLOSED_UPLOAD: u8 = 5;
-
-/// What a disk holds under a remnant's name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Nothing,
-    /// Exactly this, and it says only that something is over.
-    Over(Digest),
-    /// An object, or an upload that is open.
-    Alive,
-}
-
 /// A dead body, its key in [`Space::Dead`] and the key that it was of.
 pub(crate) type KeptBody = (Vec<u8>, Place, DeadBody);
 
@@ -123,14 +107,14 @@ impl DeadIndex {
         self.bytes = self.bytes.saturating_add(body.bytes());
     }
 
-    fn take_away(&mut self, body: &DeadBody) {
+    pub(super) fn take_away(&mut self, body: &DeadBody) {
         self.bodies = self.bodies.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(body.bytes());
     }
 }
 
 /// The key of a dead body: beside the record of its key, by what left it.
-fn dead_key(place: &Place, left_by: u8, what: &[u8]) -> Vec<u8> {
+pub(super) fn dead_key(place: &Place, left_by: u8, what: &[u8]) -> Vec<u8> {
     let mut key = place.row_key();
     key.push(left_by);
     key.extend_from_slice(what);
@@ -162,9 +146,7 @@ impl Step<'_> {
             self.drop_smaller(&key, &body);
             self.put_dead(key, &body, &mut batch);
         }
-        if !batch.changes.is_empty() {
-            self.write(batch, Tick(0));
-        }
+        self.write_changes(batch);
     }
 
     /// The place of a chunk's owner, if its bucket is known: how its keys are spread is said there alone.
@@ -189,149 +171,6 @@ impl Step<'_> {
                 self.put_dead(dead_key(place, LEFT_BY_VERSION, dot), &body, batch);
             }
         }
-    }
-
-    /// Adds to a batch that this home's record says nothing any more but that the object was deleted. The registry's deletions stay:
-    /// they are few, and ids of buckets are counted by them. Of a bucket that this node does not know the other homes see to it.
-    pub(crate) fn note_tombstone(&mut self, place: &Place, after: &Record, batch: &mut Batch) {
-        if after.is_tombstone() && place.bucket != SYSTEM_BUCKET {
-            self.file_remnant(place, TOMBSTONE, &[], batch);
-        }
-    }
-
-    fn file_remnant(&mut self, place: &Place, kind: u8, what: &[u8], batch: &mut Batch) {
-        if let Some(bucket) = self.state.registry.bucket_by_id(place.bucket) {
-            let body = DeadBody {
-                since_ms: self.now.wall_ms,
-                homes: bucket.settings.n,
-                manifest: Manifest { parts: Vec::new() },
-            };
-            self.put_dead(dead_key(place, kind, what), &body, batch);
-        }
-    }
-
-    /// Files a record that a scrub met, if it is one of deletions that is not filed.
-    pub(crate) fn file_tombstone(&mut self, place: &Place, record: &Record) {
-        let mut batch = Batch::default();
-        self.note_tombstone(place, record, &mut batch);
-        if !batch.changes.is_empty() {
-            self.write(batch, Tick(0));
-        }
-    }
-
-    /// The remnant that is filed under a key of [`Space::Dead`], as it is on this disk: `None` when it is a body's, or not over
-    /// after all.
-    pub(crate) fn remnant(&self, key: &[u8], place: &Place, homes: u8) -> Option<Remnant> {
-        let upload = match key.strip_prefix(place.row_key().as_slice())? {
-            [TOMBSTONE] => None,
-            [CLOSED_UPLOAD, id @ ..] => Some(UploadId(u128::from_be_bytes(id.try_into().ok()?))),
-            _ => return None,
-        };
-        let Ok(Found::Over(digest)) = self.found(place, upload) else {
-            return None;
-        };
-        Some(Remnant {
-            place: place.clone(),
-            upload,
-            digest,
-            homes,
-        })
-    }
-
-    /// What is there now, under a remnant's name.
-    fn found(&self, place: &Place, upload: Option<UploadId>) -> Result<Found, ReadError> {
-        let found = if let Some(upload) = upload {
-            let row = self.storage.get(Space::Uploads, &place.upload_key(upload))?;
-            row.map(|row| (is_closed(&row), self.compared_digest(Space::Uploads, &row)))
-        } else {
-            let own = self.read_copy_and_digest(place)?;
-            own.map(|(copy, digest)| (copy.record.is_tombstone(), digest))
-        };
-        Ok(match found {
-            None => Found::Nothing,
-            Some((true, digest)) => Found::Over(digest),
-            Some((false, _)) => Found::Alive,
-        })
-    }
-
-    /// Which of these remnants are not exactly so here. Who is no home may hold nothing.
-    fn otherwise(&self, remnants: &[Remnant]) -> Vec<u32> {
-        let is_so = |remnant: &Remnant| match self.found(&remnant.place, remnant.upload) {
-            Ok(Found::Over(own)) => own == remnant.digest,
-            Ok(Found::Nothing) => self.is_no_home(remnant),
-            Ok(Found::Alive) | Err(_) => false,
-        };
-        let places = (0..).zip(remnants);
-        places
-            .filter(|(_, remnant)| !is_so(remnant))
-            .map(|(at, _)| at)
-            .collect()
-    }
-
-    fn is_no_home(&self, remnant: &Remnant) -> bool {
-        let (me, partition) = (self.state.me(), remnant.place.partition);
-        !self.state.layout().is_home(me, partition, remnant.homes)
-    }
-
-    /// Forgets remnants, those that are still exactly so: nothing that they ended exists anywhere.
-    fn erase(&mut self, remnants: &[Remnant]) -> Result<WriteSeq, ReadError> {
-        let mut batch = Batch::default();
-        for remnant in remnants {
-            if self.found(&remnant.place, remnant.upload)? != Found::Over(remnant.digest) {
-                continue;
-            }
-            let place = &remnant.place;
-            let filed = match remnant.upload {
-                None if !self.erase_record(place, &mut batch) => continue,
-                None => dead_key(place, TOMBSTONE, &[]),
-                Some(upload) => {
-                    self.erase_upload(place, upload, &mut batch)?;
-                    dead_key(place, CLOSED_UPLOAD, &upload.0.to_be_bytes())
-                }
-            };
-            let known = self.storage.get(Space::Dead, &filed).ok().flatten();
-            if let Some(body) = known.and_then(|row| decode_dead(row).ok()) {
-                self.state.dead.take_away(&body);
-            }
-            batch.remove(Space::Dead, filed);
-        }
-        Ok(if batch.changes.is_empty() {
-            self.storage.last_write()
-        } else {
-            self.write(batch, Tick(0))
-        })
-    }
-
-    /// Removes a record of deletions. One of which this node's clock has not passed the ticks yet stays for another time.
-    fn erase_record(&mut self, place: &Place, batch: &mut Batch) -> bool {
-        let Ok(Some((copy, _))) = self.read_copy_and_digest(place) else {
-            return false;
-        };
-        let tick = copy.record.tick_max();
-        if tick >= Tick::from_millis(self.now.wall_ms) {
-            return false;
-        }
-        batch.remove(Space::Rows, place.row_key());
-        self.state.clock.forgot(tick);
-        true
-    }
-
-    /// Removes the row of a closed upload and those of its parts, at once: a part without its upload would pass for one of an
-    /// upload that is open elsewhere.
-    fn erase_upload(&self, place: &Place, upload: UploadId, batch: &mut Batch) -> Result<(), ReadError> {
-        let key = place.upload_key(upload);
-        let to = after_prefix(key.clone());
-        self.storage.scan(Space::Parts, &key, &to, &mut |part, _| {
-            batch.remove(Space::Parts, part.to_vec());
-            Visit::Next
-        })?;
-        batch.remove(Space::Uploads, key);
-        Ok(())
-    }
-
-    /// Files the row of an upload that is closed: it is to go, some day.
-    pub(crate) fn file_closed_upload(&mut self, place: &Place, upload: UploadId, batch: &mut Batch) {
-        self.file_remnant(place, CLOSED_UPLOAD, &upload.0.to_be_bytes(), batch);
     }
 
     /// Adds to a batch the parts of an upload that is closed by it.
@@ -381,7 +220,7 @@ impl Step<'_> {
         }
     }
 
-    fn put_dead(&mut self, key: Vec<u8>, body: &DeadBody, batch: &mut Batch) {
+    pub(super) fn put_dead(&mut self, key: Vec<u8>, body: &DeadBody, batch: &mut Batch) {
         if self.storage.get(Space::Dead, &key).is_ok_and(|known| known.is_none()) {
             self.state.dead.add(body);
             batch.put(Space::Dead, key, encode_dead(body));
@@ -425,30 +264,26 @@ impl Step<'_> {
     pub(crate) fn forget_dead(&mut self, keys: &[Vec<u8>]) -> Result<WriteSeq, ReadError> {
         let mut batch = Batch::default();
         for key in keys {
+            let filed = match self.storage.get(Space::Dead, key) {
+                Ok(None) => continue,
+                Ok(Some(row)) => decode_dead(&row).ok(),
+                // Whatever it said, it is done with.
+                Err(ReadError::Corrupt) => None,
+                Err(error) => return Err(error),
+            };
+            let homes = filed.as_ref().map_or(0, |body| body.homes);
             // The object lived when a collector looked at it, and was deleted again since.
             if let Some((place, _)) = Place::parse(key)
-                && self.remnant(key, &place, 0).is_some()
+                && self.remnant(key, &place, homes).is_some()
             {
                 continue;
             }
-            match self.storage.get(Space::Dead, key) {
-                Ok(None) => continue,
-                Ok(Some(row)) => {
-                    if let Ok(body) = decode_dead(&row) {
-                        self.state.dead.take_away(&body);
-                    }
-                }
-                // Whatever it said, it is done with.
-                Err(ReadError::Corrupt) => {}
-                Err(error) => return Err(error),
+            if let Some(body) = filed {
+                self.state.dead.take_away(&body);
             }
             batch.remove(Space::Dead, key.clone());
         }
-        Ok(if batch.changes.is_empty() {
-            self.storage.last_write()
-        } else {
-            self.write(batch, Tick(0))
-        })
+        Ok(self.write_changes(batch))
     }
 
     /// Answers a collector on another node.

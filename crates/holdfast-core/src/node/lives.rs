@@ -7,6 +7,11 @@ use crate::planted::Planted;
 use crate::wire::record::RowLocal;
 
 impl Step<'_> {
+    /// Whether a later write of a key may belong to the life of this copy.
+    pub(super) const fn may_go_on(&self, local: &RowLocal) -> bool {
+        local.life.0 > 0 && local.life_boot >= self.state.identity.unclean_boot
+    }
+
     /// A tick for a write of a key whose copy is `local`, and the life it belongs to: the copy's own if it is younger
     /// than the last unclean start, else a new one that begins with this very tick (rule D2). While not all
     /// members have vouched for this disk, a life of an earlier run may have gone on elsewhere (rule S1).

@@ -10,7 +10,7 @@ use super::start::read_registry;
 use super::state::Step;
 use crate::content::{BodyForm, Content};
 use crate::event::ClusterEvent;
-use crate::ids::{BucketId, Dot, Partition, SYSTEM_BUCKET, Tick};
+use crate::ids::{BucketId, Dot, Partition, SYSTEM_BUCKET};
 use crate::message::{Copy, Digest, Refusal};
 use crate::place::{Place, after_prefix};
 use crate::planted::Planted;
@@ -113,11 +113,8 @@ impl Step<'_> {
         let before = before.map(|copy| copy.record);
         let seq = if changed {
             self.write_copy(place, before.as_ref(), &after, &theirs.bodies, extra)?
-        } else if extra.changes.is_empty() {
-            // Nothing new, but it may not be on disk yet: what follows may promise it.
-            self.storage.last_write()
         } else {
-            self.write(extra, Tick(0))
+            self.write_changes(extra)
         };
         Ok(Merged {
             before,
@@ -139,7 +136,7 @@ impl Step<'_> {
         let before = before.unwrap_or(&empty);
         change_bodies(Space::Bodies, place, before, &after.record, bodies, &mut batch)?;
         self.note_dead_versions(place, before, &after.record, &mut batch);
-        self.note_tombstone(place, &after.record, &mut batch);
+        self.note_remnants(place, &after.record, &mut batch);
         self.note_replaced(before, &after.record);
         self.tell_siblings(place, before, &after.record);
         batch.put(Space::Rows, place.row_key(), encode_row(after.local, &after.record));
@@ -194,21 +191,28 @@ impl Step<'_> {
     fn count_rows(&self, partition: Partition, bucket: BucketId) -> Result<Count, ReadError> {
         // Which is what its rows begin with.
         let prefix = count_key(partition, bucket);
+        self.count_between(&prefix, &after_prefix(prefix.clone()))
+    }
+
+    /// The same without one key, whose row may be damaged.
+    fn count_others(&self, place: &Place) -> Result<Count, ReadError> {
+        let prefix = count_key(place.partition, place.bucket);
+        let row = place.row_key();
+        let mut count = self.count_between(&prefix, &row)?;
+        count += self.count_between(&after_prefix(row), &after_prefix(prefix))?;
+        Ok(count)
+    }
+
+    fn count_between(&self, from: &[u8], to: &[u8]) -> Result<Count, ReadError> {
         let mut count = Count::default();
         let mut is_sound = true;
-        self.storage
-            .scan(Space::Rows, &prefix, &after_prefix(prefix.clone()), &mut |_, row| {
-                match decode_row(Bytes::copy_from_slice(row)) {
-                    Ok((_, record)) => {
-                        if let Some(version) = record.visible() {
-                            count.objects += 1;
-                            count.bytes = count.bytes.saturating_add(version.content.size);
-                        }
-                    }
-                    Err(_) => is_sound = false,
-                }
-                Visit::Next
-            })?;
+        self.storage.scan(Space::Rows, from, to, &mut |_, row| {
+            match decode_row(Bytes::copy_from_slice(row)) {
+                Ok((_, record)) => count.add(record.visible().map(|version| version.content.size)),
+                Err(_) => is_sound = false,
+            }
+            Visit::Next
+        })?;
         if is_sound { Ok(count) } else { Err(ReadError::Corrupt) }
     }
 
@@ -261,8 +265,6 @@ impl Step<'_> {
             }
             return Ok(());
         }
-        let (partition, bucket) = (place.partition, place.bucket);
-        let counted = self.count(partition, bucket)?;
         // The new copy has no life yet (rule D2).
         let after = LocalCopy {
             local: RowLocal::default(),
@@ -272,13 +274,30 @@ impl Step<'_> {
         for key in self.other_bodies(place, &after.record) {
             batch.remove(Space::Bodies, key);
         }
-        self.write_copy(place, None, &after, &copy.bodies, batch)?;
-        // What was there was counted before, whatever it was: most likely as what is there now.
-        let count = self.count_rows(partition, bucket).unwrap_or(counted);
-        self.state.counts.insert((partition, bucket), count);
-        let mut batch = Batch::default();
-        batch.put(Space::Counts, count_key(partition, bucket), encode_counts(count));
-        self.write(batch, Tick(0));
+        self.count_as_absent(place, &after.record, &mut batch)?;
+        let written = self.write_copy(place, None, &after, &copy.bodies, batch);
+        if written.is_err() {
+            self.state.counts.remove(&(place.partition, place.bucket));
+        }
+        written.map(|_| ())
+    }
+
+    /// Takes a key whose row cannot be read out of the count, before `after` is written in its place.
+    fn count_as_absent(&mut self, place: &Place, after: &Record, batch: &mut Batch) -> Result<(), ReadError> {
+        let size = after.visible().map(|version| version.content.size);
+        let mut count = self.count(place.partition, place.bucket)?;
+        // It was counted, whatever it was: if nobody can tell, then most likely as what comes now.
+        count.remove(size);
+        let count = self.count_others(place).unwrap_or(count);
+        self.state.counts.insert((place.partition, place.bucket), count);
+        // What is visible changes the count once more, in the same batch.
+        if size.is_none() {
+            batch.put(
+                Space::Counts,
+                count_key(place.partition, place.bucket),
+                encode_counts(count),
+            );
+        }
         Ok(())
     }
 
@@ -295,11 +314,8 @@ impl Step<'_> {
             return Ok(());
         }
         let mut count = self.count(place.partition, place.bucket)?;
-        count.objects = count.objects.saturating_sub(u64::from(old.is_some())) + u64::from(new.is_some());
-        count.bytes = count
-            .bytes
-            .saturating_sub(old.unwrap_or(0))
-            .saturating_add(new.unwrap_or(0));
+        count.remove(old);
+        count.add(new);
         self.state.counts.insert((place.partition, place.bucket), count);
         batch.put(
             Space::Counts,

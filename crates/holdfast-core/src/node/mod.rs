@@ -16,6 +16,7 @@ mod load;
 pub(crate) mod local;
 mod membership;
 pub(crate) mod ranges;
+pub(crate) mod remnants;
 pub(crate) mod replaced;
 pub(crate) mod replica;
 pub(crate) mod side;
@@ -135,6 +136,8 @@ pub struct Config {
     pub message_life_ms: u64,
     /// How long a body stays after it died, in milliseconds, for readers that are under way; no promise rests on it.
     pub dead_wait_ms: u64,
+    /// A record that knows of more lives than this forgets those that are over; [`LIVES_KEPT`] but in tests.
+    pub lives_kept: usize,
     /// What fingerprints are keyed with; the same on every member, and secret (rule A1).
     pub fingerprint_key: FingerprintKey,
     /// Time between two comparisons with some member, in milliseconds; each in turn is compared with.
@@ -152,6 +155,10 @@ pub const DEAD_WAIT_MS: u64 = 3_600_000;
 
 /// D of rule G2, in milliseconds.
 pub const MESSAGE_LIFE_MS: u64 = 60_000;
+
+/// A record that knows of more lives than this forgets those that are over (rule G3): a key has one for each of its homes, and
+/// one more for each unclean end of a node that wrote it.
+pub const LIVES_KEPT: usize = 16;
 
 /// Time between two comparisons, unless an operator wants otherwise, in milliseconds.
 pub const COMPARE_EVERY_MS: u64 = 60_000;

@@ -37,8 +37,14 @@ impl Step<'_> {
                 place,
                 known,
                 bodies,
+                to_merge,
             } => {
-                let result = self.serve_read(&place, known, bodies);
+                let may_speak = if to_merge {
+                    self.state.refuse_if_unvouched()
+                } else {
+                    self.state.refuse_if_abstaining(place.partition, place.bucket)
+                };
+                let result = may_speak.and_then(|()| self.serve_read(&place, known, bodies));
                 self.reply(from, Message::ReadReply { op, result });
             }
             Message::WriteChunk {
@@ -181,6 +187,7 @@ impl Step<'_> {
             Written {
                 context: merged.context,
                 beyond,
+                stands_for: stands_for.len() as u8,
             },
             merged.seq,
         ))
@@ -283,7 +290,6 @@ impl Step<'_> {
     }
 
     fn serve_read(&self, place: &Place, known: Option<Digest>, wanted: WantedBodies) -> Result<ReadResult, Refusal> {
-        self.state.refuse_if_abstaining(place.partition, place.bucket)?;
         let (role, copy, digest) = match self.read_copy_and_digest(place)? {
             Some((copy, digest)) => (Role::Home, copy.record, digest),
             // What a stand-in holds answers like a copy (rule Q3).
@@ -333,19 +339,14 @@ impl Step<'_> {
         }
         let mut batch = Batch::default();
         self.merge_side_rows(rows, &mut batch)?;
-        if batch.changes.is_empty() {
-            return Ok(self.storage.last_write());
-        }
-        Ok(self.write(batch, Tick(0)))
+        Ok(self.write_changes(batch))
     }
 
     pub(crate) fn serve_count(&mut self, bucket: BucketId, partitions: &[Partition]) -> Result<Count, Refusal> {
         let mut sum = Count::default();
         for partition in partitions {
             self.state.refuse_if_abstaining(*partition, bucket)?;
-            let count = self.count(*partition, bucket)?;
-            sum.objects += count.objects;
-            sum.bytes += count.bytes;
+            sum += self.count(*partition, bucket)?;
         }
         Ok(sum)
     }

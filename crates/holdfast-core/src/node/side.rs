@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::fingerprints::end_of_scan;
 use super::state::Step;
 use crate::fingerprint::KeyRange;
-use crate::ids::{Tick, UploadId};
+use crate::ids::UploadId;
 use crate::message::{Refusal, SideRange, SideRow};
 use crate::place::{Place, after_prefix};
 use crate::request::{UploadInfo, UploadState};
@@ -151,9 +151,7 @@ impl Step<'_> {
         for (place, upload) in closed {
             self.file_closed_upload(&place, upload, &mut batch);
         }
-        if !batch.changes.is_empty() {
-            self.write(batch, Tick(0));
-        }
+        self.write_changes(batch);
     }
 
     /// Refuses part rows whose upload is closed here. An upload this node has not heard of may be open elsewhere.

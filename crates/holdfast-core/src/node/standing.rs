@@ -142,6 +142,15 @@ impl State {
             Ok(())
         }
     }
+
+    /// The same for what is only merged with others' copies: it need not be all that this node held once, but nothing of an old disk.
+    pub(crate) fn refuse_if_unvouched(&self) -> Result<(), Refusal> {
+        if self.abstains() && !self.standing.is_vouched_for {
+            Err(Refusal::Abstains)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 impl Step<'_> {

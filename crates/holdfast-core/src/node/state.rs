@@ -383,6 +383,15 @@ impl Step<'_> {
         seq
     }
 
+    /// Writes what changes, if anything does; the batch to wait for. What changes nothing may rest on what is not on disk yet.
+    pub(crate) fn write_changes(&mut self, batch: Batch) -> WriteSeq {
+        if batch.changes.is_empty() {
+            self.storage.last_write()
+        } else {
+            self.write(batch, Tick(0))
+        }
+    }
+
     /// After [`BoundNotDurable`]: makes sure that the bound is being raised, and says for which batch to wait.
     pub(crate) fn await_bound(&mut self, _: BoundNotDurable, seen: Tick) -> WriteSeq {
         let mut batch = Batch::default();

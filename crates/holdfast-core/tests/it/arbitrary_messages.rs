@@ -1,7 +1,7 @@
 //! Strategies for messages: every variant of everything they hold.
 
 use holdfast_core::content::Manifest;
-use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld, Remnant};
+use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld, Over, Remnant};
 use holdfast_core::fingerprint::Fingerprint;
 use holdfast_core::ids::{ActorId, BucketId, PartId, RequestId, Tick};
 use holdfast_core::message::{
@@ -98,13 +98,20 @@ fn key_message() -> BoxedStrategy<Message> {
             })
         },
     );
-    let written = (context(), option::of(context())).prop_map(|(context, beyond)| Written { context, beyond });
-    let read = (op(), place(), option::of(digest()), wanted()).prop_map(|(op, place, known, bodies)| Message::Read {
-        op,
-        place,
-        known,
-        bodies,
+    let written = (context(), option::of(context()), any::<u8>()).prop_map(|(context, beyond, stands_for)| Written {
+        context,
+        beyond,
+        stands_for,
     });
+    let read = (op(), place(), option::of(digest()), wanted(), any::<bool>()).prop_map(
+        |(op, place, known, bodies, to_merge)| Message::Read {
+            op,
+            place,
+            known,
+            bodies,
+            to_merge,
+        },
+    );
     let found = prop_oneof![
         Just(ReadResult::Absent),
         Just(ReadResult::Same),
@@ -220,10 +227,16 @@ fn range_message() -> BoxedStrategy<Message> {
 }
 
 fn remnant() -> BoxedStrategy<Remnant> {
-    (place(), option::of(upload_id()), digest(), any::<u8>())
-        .prop_map(|(place, upload, digest, homes)| Remnant {
+    let life = (any::<u64>(), any::<u64>()).prop_map(|(actor, life)| (ActorId(actor), Tick(life)));
+    let over = prop_oneof![
+        Just(Over::Record),
+        upload_id().prop_map(Over::Upload),
+        vec(life, 0..4).prop_map(Over::Lives),
+    ];
+    (place(), over, digest(), any::<u8>())
+        .prop_map(|(place, over, digest, homes)| Remnant {
             place,
-            upload,
+            over,
             digest,
             homes,
         })

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use holdfast_core::bucket::{AccessKey, Bucket, BucketState, Conflict, KeyState, Settings};
 use holdfast_core::content::{BodyForm, Content, Kind, Manifest, ManifestPart, StoredBody};
 use holdfast_core::context::Context;
-use holdfast_core::dead::{ChunkRange, Collect, Collected, DeadBody, HintsHeld, Remnant};
+use holdfast_core::dead::{ChunkRange, Collect, Collected, DeadBody, HintsHeld, Over, Remnant};
 use holdfast_core::fingerprint::Fingerprint;
 use holdfast_core::ids::{
     ActorId, BucketId, ChunkId, ClusterId, Dot, NodeId, ObjectKey, PartId, Partition, RequestId, Tick, UploadId,
@@ -329,6 +329,7 @@ fn key_messages() -> Vec<(&'static str, Message)> {
         stands_for: vec![NodeId(3), NodeId(9)],
     };
     let written = Written {
+        stands_for: 1,
         context: context(),
         beyond: Some(Context::new()),
     };
@@ -337,6 +338,7 @@ fn key_messages() -> Vec<(&'static str, Message)> {
         place: place(),
         known: Some(Digest(*b"0123456789abcdef")),
         bodies: WantedBodies::All,
+        to_merge: true,
     };
     let read_reply = |result| Message::ReadReply { op: OP, result };
     vec![
@@ -554,14 +556,24 @@ pub fn dead_body() -> DeadBody {
     }
 }
 
-fn remnants() -> Vec<Remnant> {
-    let remnant = |upload| Remnant {
+fn lives() -> Remnant {
+    let lives = vec![(ActorId(3), Tick(4)), (ActorId(5), Tick(6))];
+    Remnant {
         place: place(),
-        upload,
+        over: Over::Lives(lives),
+        digest: Digest(*b"0123456789abcdef"),
+        homes: 3,
+    }
+}
+
+fn remnants() -> Vec<Remnant> {
+    let remnant = |over| Remnant {
+        place: place(),
+        over,
         digest: Digest(*b"0123456789abcdef"),
         homes: 3,
     };
-    vec![remnant(None), remnant(Some(UploadId(5)))]
+    vec![remnant(Over::Record), remnant(Over::Upload(UploadId(5)))]
 }
 
 fn collect_messages() -> Vec<(&'static str, Message)> {
@@ -619,6 +631,7 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
             }])),
         ),
         ("collect-remnants", ask(Collect::Remnants(remnants()))),
+        ("collect-remnant-lives", ask(Collect::Remnants(vec![lives()]))),
         ("collect-erase-remnants", ask(Collect::Erase(remnants()))),
         ("collect-reply-otherwise", reply(Collected::Otherwise(vec![0, 63]))),
         ("collect-forget", ask(Collect::Forget(vec![place().row_key()]))),

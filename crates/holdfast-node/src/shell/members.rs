@@ -116,6 +116,16 @@ impl Inner {
             ClusterEvent::Forgotten { bodies, bytes } => {
                 tracing::info!(bodies, bytes, "what was overwritten and deleted gave back its space");
             }
+            ClusterEvent::CopiesLost { of, nodes } => {
+                let nodes: Vec<String> = nodes.iter().map(|node| name(*node)).collect();
+                tracing::error!(
+                    key = of.key,
+                    bucket = %of.bucket,
+                    also = nodes.join(", "),
+                    "this node's copy of an object was damaged, and so were others: it was had from those that were not. A \
+                     write that only the damaged ones had is gone. Check these disks"
+                );
+            }
             ClusterEvent::RepairBegun => {
                 tracing::info!("this node checks and repairs all that it holds, as it was asked to")
             }

@@ -28,7 +28,9 @@ use std::time::Instant;
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::{ActorId, NodeId};
-use holdfast_core::node::{COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, Load, MESSAGE_LIFE_MS, Node, SCRUB_EVERY_MS};
+use holdfast_core::node::{
+    COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, LIVES_KEPT, Load, MESSAGE_LIFE_MS, Node, SCRUB_EVERY_MS,
+};
 use holdfast_core::registry::Registry;
 use holdfast_core::request::Answer;
 use holdfast_core::storage::Storage;
@@ -256,6 +258,7 @@ impl Shell {
             kernel: kernel_boot_id(),
             message_life_ms: config.forgetting.message_life_ms,
             dead_wait_ms: config.forgetting.dead_wait_ms,
+            lives_kept: LIVES_KEPT,
             fingerprint_key: FingerprintKey(config.identity.secret.derive("fingerprints")),
             compare_every_ms: config.upkeep.compare_every_ms,
             scrub_every_ms: config.upkeep.scrub_every_ms,

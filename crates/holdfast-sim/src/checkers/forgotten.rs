@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use holdfast_core::content::BodyForm;
-use holdfast_core::ids::{ChunkId, PartId, Partition, SYSTEM_BUCKET};
+use holdfast_core::ids::{ActorId, ChunkId, Life, PartId, Partition, SYSTEM_BUCKET, Tick};
 use holdfast_core::place::Place;
 use holdfast_core::record::{Record, Version};
 use holdfast_core::request::UploadState;
@@ -92,6 +92,36 @@ pub fn check_no_tombstone(disks: &[&MemoryStore]) -> Option<String> {
     None
 }
 
+/// A record that knows of more lives than it may, some of which left nothing and are not the last of their nodes, when enough
+/// time has passed for them to go.
+#[must_use]
+pub fn check_no_old_lives(disks: &[&MemoryStore], kept: usize) -> Option<String> {
+    for (member, disk) in disks.iter().enumerate() {
+        for (key, row) in disk.rows(Space::Rows) {
+            let (Some((place, _)), Ok((_, record))) = (Place::parse(key), decode_row(row)) else {
+                continue;
+            };
+            if place.bucket == SYSTEM_BUCKET || record.context().len() <= kept {
+                continue;
+            }
+            let lives: Vec<_> = record.context().lives().collect();
+            let is_old = |(actor, life, _): &&(ActorId, Life, Tick)| {
+                let is_last = lives.iter().all(|(other, later, _)| other != actor || later <= life);
+                let mut versions = record.versions().iter();
+                !is_last && versions.all(|version| (version.dot.actor, version.dot.life) != (*actor, *life))
+            };
+            if let Some((actor, life, _)) = lives.iter().find(is_old) {
+                return Some(format!(
+                    "n{member} still knows of life {life} of {actor:?} of {:?}, and of {} others",
+                    place.key,
+                    lives.len() - 1
+                ));
+            }
+        }
+    }
+    None
+}
+
 /// The row of a closed upload, or of a part without an upload, that is still there when enough time has passed for it to go.
 #[must_use]
 pub fn check_no_closed_upload(disks: &[&MemoryStore]) -> Option<String> {
@@ -108,7 +138,7 @@ pub fn check_no_closed_upload(disks: &[&MemoryStore]) -> Option<String> {
         }
         let uploads: BTreeSet<&[u8]> = disk.rows(Space::Uploads).map(|(key, _)| key).collect();
         for (key, _) in disk.rows(Space::Parts) {
-            if !uploads.contains(&key[..key.len().saturating_sub(2)]) {
+            if !uploads.contains(upload_key_of(key)) {
                 let place = Place::parse(key).map(|(place, _)| place.key);
                 return Some(format!(
                     "n{member} has a part of an upload of {place:?} that it does not know"
@@ -152,8 +182,7 @@ fn each_named(disk: &MemoryStore, name: &mut dyn FnMut(PartId, &str)) {
         }
     }
     for (key, row) in disk.rows(Space::Parts) {
-        let upload = &key[..key.len().saturating_sub(2)];
-        let upload = disk.get(Space::Uploads, upload).ok().flatten();
+        let upload = disk.get(Space::Uploads, upload_key_of(key)).ok().flatten();
         let is_open = upload
             .and_then(|row| decode_upload(row).ok())
             .is_some_and(|row| row.info.state == UploadState::Open);
@@ -161,6 +190,11 @@ fn each_named(disk: &MemoryStore, name: &mut dyn FnMut(PartId, &str)) {
             name(row.part.part, "an open upload");
         }
     }
+}
+
+/// The key of the upload that a part's key is of: all but the number of two bytes.
+fn upload_key_of(part: &[u8]) -> &[u8] {
+    &part[..part.len().saturating_sub(2)]
 }
 
 fn parts_of(disk: &MemoryStore, bodies: Space, place: &Place, record: &Record) -> Vec<PartId> {

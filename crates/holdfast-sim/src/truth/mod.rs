@@ -362,6 +362,16 @@ impl Truth {
         self.keys[key.0].forgotten.union(&seen);
     }
 
+    /// A home forgets lives that its copy knew of: what only they covered (G3).
+    pub fn forget_lives(&mut self, key: KeyIx, before: &Record, after: &Record) {
+        let of = &mut self.keys[key.0];
+        for (index, dot) in of.dots.iter().enumerate() {
+            if before.context().covers(dot.dot) && !after.context().covers(dot.dot) {
+                of.forgotten.insert(index);
+            }
+        }
+    }
+
     /// The live dots of a record and all that they had truly replaced. Dots that nobody issued are left out.
     #[must_use]
     pub fn seen_in(&self, key: KeyIx, record: &Record) -> Bits {

@@ -142,6 +142,12 @@ impl Workload {
             .all(|client| client.task.is_none() && client.operation.is_none())
     }
 
+    /// Whether all probes are done.
+    #[must_use]
+    pub fn has_probed(&self) -> bool {
+        self.probes.is_empty() && self.is_idle()
+    }
+
     /// Nothing new is begun from now on.
     pub fn finish(&mut self) {
         self.phase = Phase::Finishing;

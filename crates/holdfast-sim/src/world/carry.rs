@@ -11,6 +11,7 @@ use holdfast_store::MemoryStore;
 use holdfast_store::memory::{ChunkFault, Event as StoreEvent};
 
 use super::disk::RowChange;
+use super::lifecycle::LIVES_KEPT_FEW;
 use super::{ClientEvent, Event, Process, Rare, World};
 use crate::checkers::{Promise, clocks, dots, durable, forgotten};
 use crate::coverage::Reached;
@@ -105,6 +106,7 @@ impl World {
         forgotten::check_gone(&disks, self.layout.partition_count(), now_ms)
             .or_else(|| forgotten::check_no_tombstone(&disks))
             .or_else(|| forgotten::check_no_closed_upload(&disks))
+            .or_else(|| forgotten::check_no_old_lives(&disks, LIVES_KEPT_FEW))
     }
 
     fn plan_disk(&mut self, member: usize) {

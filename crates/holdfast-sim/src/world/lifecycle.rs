@@ -15,12 +15,14 @@ const STILL_US_MAX: u64 = 2_000_000;
 
 /// How long dead bodies wait where the cluster forgets within the run, in milliseconds.
 const DEAD_WAIT_SHORT_MS: u64 = 2_000;
+/// How many lives a record may know of before those that are over are forgotten: few, so that a run gets there.
+pub(super) const LIVES_KEPT_FEW: usize = 4;
 
 /// Time between two comparisons of a member with the next one, in milliseconds: rare, or they hide what hints should have done.
 const COMPARE_EVERY_SHORT_MS: u64 = 60_000;
 
 /// Time between two scrubs of a disk, in milliseconds.
-const SCRUB_EVERY_SHORT_MS: u64 = 60_000;
+const SCRUB_EVERY_SHORT_MS: u64 = 120_000;
 
 /// Idle clients come back within this time of a node.
 const RUSH_US_MAX: u64 = 400_000;
@@ -48,6 +50,7 @@ impl World {
             } else {
                 DEAD_WAIT_MS
             },
+            lives_kept: LIVES_KEPT_FEW,
             fingerprint_key: FingerprintKey([7; 32]),
             compare_every_ms: COMPARE_EVERY_SHORT_MS,
             scrub_every_ms: SCRUB_EVERY_SHORT_MS,

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use holdfast_core::bucket::Settings;
 use holdfast_core::content::StoredBody;
+use holdfast_core::event::ClusterEvent;
 use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::{ActorId, BucketId, ClusterId, NodeId, ObjectKey, RequestId};
 use holdfast_core::layout::{Layout, Member};
 use holdfast_core::message::{Envelope, Message};
-use holdfast_core::node::{ClientToken, Config, DEAD_WAIT_MS, Effect, Input, MESSAGE_LIFE_MS, Node};
+use holdfast_core::node::{ClientToken, Config, DEAD_WAIT_MS, Effect, Input, LIVES_KEPT, MESSAGE_LIFE_MS, Node};
 use holdfast_core::planted::Planted;
 use holdfast_core::request::{Answer, ClientRequest, Put, PutValue, Request};
 use holdfast_core::time::Now;
@@ -68,6 +69,8 @@ pub(crate) struct Few {
     pub(crate) layout: Arc<Layout>,
     now: Now,
     answers: Vec<Answer>,
+    /// What they told of.
+    pub(crate) events: Vec<ClusterEvent>,
     /// Links that carry nothing, from and to.
     cut: BTreeSet<(usize, usize)>,
     /// Links that hold what they are given, from and to, and what they hold.
@@ -105,6 +108,7 @@ impl Few {
                 mono_us: 1_000_000,
             },
             answers: Vec::new(),
+            events: Vec::new(),
             cut: BTreeSet::new(),
             held: BTreeMap::new(),
             chunk_questions: 0,
@@ -239,6 +243,7 @@ impl Few {
             planted,
             message_life_ms: MESSAGE_LIFE_MS,
             dead_wait_ms: DEAD_WAIT_MS,
+            lives_kept: LIVES_KEPT,
             fingerprint_key: FingerprintKey([7; 32]),
             compare_every_ms: COMPARE_EVERY_MS,
             scrub_every_ms: SCRUB_EVERY_MS,
@@ -279,7 +284,11 @@ impl Few {
                         self.put_aside.insert(at);
                         continue;
                     }
-                    Effect::RegistryChanged(_) | Effect::Event(_) => continue,
+                    Effect::Event(event) => {
+                        self.events.push(event);
+                        continue;
+                    }
+                    Effect::RegistryChanged(_) => continue,
                 };
                 let to = to.0 as usize - 1;
                 if !self.cut.contains(&(at, to)) {

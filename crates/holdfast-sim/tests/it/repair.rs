@@ -2,6 +2,7 @@
 //! is due; what cannot be healed, and who could not be asked, is named; and its share of the work never goes back.
 
 use bytes::Bytes;
+use holdfast_core::event::ClusterEvent;
 use holdfast_core::ids::{ChunkId, NodeId, PartId};
 use holdfast_core::place::{Place, chunk_position, partition_of};
 use holdfast_core::repair::{RepairOfMemberState, RepairReport, RepairStage};
@@ -137,6 +138,34 @@ fn a_row_that_cannot_be_read_is_healed_and_what_lies_behind_it_is_read() {
     assert_eq!(readable(&few, 1, Space::Bodies), Some(40));
     assert_eq!((report.damaged, report.unhealed), (2, 0), "{report:?}");
     assert_eq!(few.wrong_fingerprints(1), 0);
+}
+
+/// Nothing can be had from a copy that is damaged itself: two of them would wait for each other for ever, and refuse writes.
+#[test]
+fn two_damaged_copies_are_healed_from_the_third_and_it_is_told() {
+    let mut few = three_with_keys(10);
+    let row = first_row(&few, 0, Space::Rows);
+    for at in 0..2 {
+        assert!(few.nodes[at].1.corrupt(Space::Rows, &row));
+    }
+    let report = repaired(&mut few, 0);
+    assert_eq!((report.damaged, report.unhealed), (1, 0), "{report:?}");
+    let lost = |few: &Few, other: usize| {
+        let told = few.events.iter().filter_map(|event| match event {
+            ClusterEvent::CopiesLost { nodes, .. } => Some(nodes.as_slice()),
+            _ => None,
+        });
+        told.filter(|nodes| *nodes == [node_at(other)]).count()
+    };
+    assert_eq!(lost(&few, 1), 1, "the second was damaged at that moment");
+    let report = repaired(&mut few, 1);
+    assert_eq!(report.unhealed, 0, "{report:?}");
+    assert_eq!(lost(&few, 0), 0, "the first was healed already");
+    for at in 0..3 {
+        assert_eq!(readable(&few, at, Space::Rows), Some(10));
+    }
+    let put = put(settings(3), key("k000"));
+    assert!(matches!(few.ask_as(99, 0, put), Answer::Put(_)), "it takes all three");
 }
 
 #[test]

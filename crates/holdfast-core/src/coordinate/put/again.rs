@@ -7,9 +7,9 @@ use bytes::Bytes;
 use super::{LocalCopy, NotBegun, PutOp};
 use crate::context::Context;
 use crate::coordinate::{Progress, unchanged};
-use crate::ids::{Dot, Tick};
+use crate::ids::Dot;
 use crate::message::Copy;
-use crate::node::state::{Step, Waiter};
+use crate::node::state::Step;
 use crate::record::{Record, Version};
 use crate::request::{WantedBodies, WriteFault};
 use crate::storage::Batch;
@@ -100,20 +100,16 @@ impl PutOp {
         let mut batch = Batch::default();
         step.merge_side_rows(&self.side, &mut batch)
             .map_err(|_| NotBegun::Damaged)?;
-        let seq = if batch.changes.is_empty() {
-            step.storage.last_write()
-        } else {
-            step.write(batch, Tick(0))
-        };
+        let seq = step.write_changes(batch);
         self.clocks = alloc::vec![(step.state.me(), record.context().clone())];
         self.copy = Copy { record, bodies };
-        step.wait(seq, Waiter::Own(self.id));
+        self.wait_for_own(step, seq);
         Ok(())
     }
 
     /// [`PutOp::settle`] in the middle of a write: a fresh count, under a fresh id.
     pub(super) fn settle_now(&mut self, step: &mut Step<'_>, before: LocalCopy) -> Progress {
-        self.id = step.state.new_op();
+        self.begin_round(step);
         let own = self.own_context.clone();
         if self.settle(step, before, Some(&own)).is_err() {
             return self.fail(step, WriteFault::Damaged);

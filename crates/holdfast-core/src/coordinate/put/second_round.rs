@@ -50,7 +50,7 @@ impl PutOp {
             return Progress::Done;
         }
         let by_homes = self.tally.count(Vote::Yes) >= self.tally.needed();
-        self.id = step.state.new_op();
+        self.begin_round(step);
         match self.write_own(step, before, own) {
             Ok(()) => {}
             Err(NotBegun::Bound(bound, seen)) => {

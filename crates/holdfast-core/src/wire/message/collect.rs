@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::dead::{ChunkRange, Collect, Collected, HintsHeld, Remnant};
-use crate::ids::{PartId, Partition};
+use crate::dead::{ChunkRange, Collect, Collected, HintsHeld, Over, Remnant};
+use crate::ids::{ActorId, Life, PartId, Partition};
 use crate::message::Digest;
 use crate::place::Place;
 use crate::wire::field::{Field, read_all, write_list};
@@ -23,12 +23,55 @@ impl Field for (Place, PartId) {
     }
 }
 
+impl Field for (ActorId, Life) {
+    const BYTES_MIN: usize = ActorId::BYTES_MIN + Life::BYTES_MIN;
+
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+        self.1.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok((Field::read(from)?, Field::read(from)?))
+    }
+}
+
+impl Field for Over {
+    const BYTES_MIN: usize = 1;
+
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Record => to.u8(0),
+            Self::Upload(upload) => {
+                to.u8(1);
+                upload.write(to);
+            }
+            Self::Lives(lives) => {
+                to.u8(2);
+                write_list(to, lives);
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match from.u8()? {
+            0 => Self::Record,
+            1 => Self::Upload(Field::read(from)?),
+            2 => Self::Lives(Field::read(from)?),
+            tag => {
+                let what = "what is over";
+                return Err(DecodeError::BadTag { what, tag });
+            }
+        })
+    }
+}
+
 impl Field for Remnant {
-    const BYTES_MIN: usize = Place::BYTES_MIN + 1 + Digest::BYTES_MIN + 1;
+    const BYTES_MIN: usize = Place::BYTES_MIN + Over::BYTES_MIN + Digest::BYTES_MIN + 1;
 
     fn write(&self, to: &mut Writer) {
         self.place.write(to);
-        self.upload.write(to);
+        self.over.write(to);
         self.digest.write(to);
         to.u8(self.homes);
     }
@@ -36,7 +79,7 @@ impl Field for Remnant {
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             place: Field::read(from)?,
-            upload: Field::read(from)?,
+            over: Field::read(from)?,
             digest: Field::read(from)?,
             homes: from.u8()?,
         })

@@ -207,11 +207,13 @@ fn write_message(to: &mut Writer, message: &Message) {
             place,
             known,
             bodies,
+            to_merge,
         } => {
             op.write(to);
             place.write(to);
             known.write(to);
             bodies.write(to);
+            to.flag(*to_merge);
         }
         Message::ReadReply { op, result } => write_reply(to, op, result),
         Message::Forward { op, above, request } => {
@@ -223,35 +225,10 @@ fn write_message(to: &mut Writer, message: &Message) {
             op.write(to);
             answer::write_answer(to, answer);
         }
-        Message::WriteChunk {
-            op,
-            header,
-            body,
-            stands_for,
-        } => {
-            op.write(to);
-            header.write(to);
-            stands_for.write(to);
-            Payload::write_length(to, body);
-        }
-        Message::WriteChunkReply { op, result } => write_reply(to, op, result),
-        Message::ReadChunk {
-            op,
-            partition,
-            id,
-            from,
-            length,
-        } => {
-            op.write(to);
-            partition.write(to);
-            id.write(to);
-            to.u32(*from);
-            to.u32(*length);
-        }
-        Message::ReadChunkReply { op, result } => {
-            op.write(to);
-            fault::write_refusable(to, result, Payload::write_length);
-        }
+        Message::WriteChunk { .. }
+        | Message::WriteChunkReply { .. }
+        | Message::ReadChunk { .. }
+        | Message::ReadChunkReply { .. } => write_chunk_message(to, message),
         Message::List { op, walk, shards } => {
             op.write(to);
             walk.write(to);
@@ -296,6 +273,42 @@ fn write_message(to: &mut Writer, message: &Message) {
         | Message::ClaimReply { .. }
         | Message::Announce { .. }
         | Message::Announced { .. } => write_message_between_members(to, message),
+    }
+}
+
+/// The messages that carry chunks.
+fn write_chunk_message(to: &mut Writer, message: &Message) {
+    match message {
+        Message::WriteChunk {
+            op,
+            header,
+            body,
+            stands_for,
+        } => {
+            op.write(to);
+            header.write(to);
+            stands_for.write(to);
+            Payload::write_length(to, body);
+        }
+        Message::WriteChunkReply { op, result } => write_reply(to, op, result),
+        Message::ReadChunk {
+            op,
+            partition,
+            id,
+            from,
+            length,
+        } => {
+            op.write(to);
+            partition.write(to);
+            id.write(to);
+            to.u32(*from);
+            to.u32(*length);
+        }
+        Message::ReadChunkReply { op, result } => {
+            op.write(to);
+            fault::write_refusable(to, result, Payload::write_length);
+        }
+        _ => unreachable!("written by the caller"),
     }
 }
 
@@ -345,6 +358,7 @@ fn read_object_message(tag: u8, from: &mut Reader<'_>, payload: &mut Payload) ->
             place: Field::read(from)?,
             known: Field::read(from)?,
             bodies: Field::read(from)?,
+            to_merge: from.flag("reading to merge")?,
         },
         READ_REPLY => Message::ReadReply {
             op,

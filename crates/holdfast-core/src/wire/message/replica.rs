@@ -212,17 +212,19 @@ impl Field for Write {
 }
 
 impl Field for Written {
-    const BYTES_MIN: usize = Context::BYTES_MIN + 1;
+    const BYTES_MIN: usize = Context::BYTES_MIN + 1 + 1;
 
     fn write(&self, to: &mut Writer) {
         self.context.write(to);
         self.beyond.write(to);
+        to.u8(self.stands_for);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             context: Field::read(from)?,
             beyond: Field::read(from)?,
+            stands_for: from.u8()?,
         })
     }
 }
