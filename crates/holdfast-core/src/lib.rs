@@ -11,6 +11,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod bucket;
+pub mod chord;
 pub mod codec;
 pub mod content;
 pub mod context;

@@ -5,11 +5,11 @@
 //! replayed by `cargo xtask sim --seed S --trace`. `docs/simulator.md` tells how to read that trace and how to add a
 //! fault, a checker or a planted bug.
 //!
-//! Weak spots: disks do not rot and are not swapped; layouts do not change; one shard per node. They come with the rules
-//! that deal with them.
+//! Weak spots: layouts do not change; one shard per node. They come with the rules that deal with them.
 #![forbid(unsafe_code)]
 
 pub mod checkers;
+pub mod chord;
 pub mod coverage;
 pub mod describe;
 pub mod hunt;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use holdfast_core::planted::Planted;
 use holdfast_sim::checkers::Violation;
+use holdfast_sim::chord::{figures, invariant};
 use holdfast_sim::coverage::Reached;
 use holdfast_sim::hunt::{Catch, Hunt, hunt_all, soak};
 use holdfast_sim::run::{Options, Report, run};
@@ -17,7 +18,12 @@ usage: cargo xtask sim --seeds N [--from S] [--jobs J]   run N seeds
        cargo xtask sim --seed S [--trace] [--planted-fault NAME]      replay one seed
        cargo xtask sim --planted [--from S] [--only NAME] [--both]    every planted fault must be noticed;
                                                                       --both: also by what clients see
-       cargo xtask sim --planted --starts K [--only NAME]             how many seeds that takes, from K places";
+       cargo xtask sim --planted --starts K [--only NAME]             how many seeds that takes, from K places
+       cargo xtask sim --chord [--sizes P]                            what Chord's papers measured, up to 2^P nodes
+       cargo xtask sim --chord --storms N                             its invariant over N seeds, and every planted flaw";
+
+/// Nodes of the largest ring that is measured, as a power of two, unless somebody wants fewer.
+const CHORD_SIZES: u64 = 14;
 
 /// Within so many seeds every planted fault must be noticed.
 const PLANTED_SEEDS_MAX: u64 = 1_000;
@@ -74,6 +80,13 @@ fn act(arguments: &Arguments) -> Result<bool, String> {
             None => planted(&faults, from, jobs, arguments.flag("--both")),
             Some(starts) => medians(&faults, from, starts, jobs),
         });
+    }
+    if let Some(count) = arguments.number("--storms")? {
+        return Ok(invariant::tell(count));
+    }
+    if arguments.flag("--chord") {
+        figures::tell(arguments.number("--sizes")?.unwrap_or(CHORD_SIZES) as u32);
+        return Ok(true);
     }
     if let Some(seed) = arguments.number("--seed")? {
         return replay(arguments, seed);

@@ -1,6 +1,7 @@
 //! The simulator's own promises: a seed is a run, always the same one; what was once found stays fixed; every checker
 //! has something to check; every planted fault is noticed.
 
+mod chord;
 mod compare;
 mod coverage;
 mod determinism;
