@@ -30,6 +30,8 @@ const ASK_MS: u64 = 5_000;
 /// A chunk is not tried again for this long. Much longer than a mend takes, and than the mends that its questions begin
 /// at other homes take.
 const PAUSE_MS: u64 = 300_000;
+/// The same where somebody who may have it could not be asked: before long it may be there.
+const AWAY_PAUSE_MS: u64 = 30_000;
 /// Chunks of which is remembered when they were tried.
 const TRIED_MAX: usize = 1_024;
 
@@ -74,6 +76,14 @@ impl Mends {
             self.not_before_us.remove(&chunk);
         }
     }
+
+    /// It was to no avail, but not all were asked: it may be tried again then.
+    fn end_early(&mut self, chunk: ChunkId, not_before_us: u64) {
+        self.in_flight.remove(&chunk);
+        if let Some(time) = self.not_before_us.get_mut(&chunk) {
+            *time = not_before_us.min(*time);
+        }
+    }
 }
 
 /// A damaged chunk being fetched and written again.
@@ -83,6 +93,8 @@ pub(crate) struct MendOp {
     /// Nodes not asked yet, best last.
     candidates: Vec<NodeId>,
     asked: Option<NodeId>,
+    /// Somebody was away, or did not answer.
+    missed: bool,
     writing: bool,
 }
 
@@ -129,6 +141,7 @@ impl MendOp {
             header,
             candidates,
             asked: None,
+            missed: false,
             writing: false,
         }));
     }
@@ -147,6 +160,7 @@ impl MendOp {
                 step.send(node, message, About::default());
                 return Self::wait(step);
             }
+            self.missed = true;
         }
         self.end(step, false)
     }
@@ -162,7 +176,12 @@ impl MendOp {
     }
 
     fn end(&self, step: &mut Step<'_>, mended: bool) -> Progress {
-        step.state.mends.end(self.header.id, mended);
+        if self.missed && !mended {
+            let not_before_us = step.now.after_ms(AWAY_PAUSE_MS);
+            step.state.mends.end_early(self.header.id, not_before_us);
+        } else {
+            step.state.mends.end(self.header.id, mended);
+        }
         step.state.asked.mend_ended(&self.header, mended);
         Progress::Done
     }
@@ -198,12 +217,14 @@ impl Coordinate for MendOp {
         if self.writing {
             Self::wait(step)
         } else {
+            self.missed = true;
             self.ask_next(step)
         }
     }
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
         if self.asked == Some(node) && !self.writing {
+            self.missed = true;
             self.ask_next(step)
         } else {
             Self::wait(step)
@@ -247,6 +268,11 @@ mod tests {
         assert!(mends.begin(99, 199, chunk(2)), "it was mended, and broke again");
         mends.end(chunk(2), true);
         assert!(mends.begin(100, 200, chunk(1)));
+        mends.end_early(chunk(1), 110);
+        assert!(
+            !mends.begin(109, 209, chunk(1)) && mends.begin(110, 210, chunk(1)),
+            "who was away may be back"
+        );
     }
 
     #[test]

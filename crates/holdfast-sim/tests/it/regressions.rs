@@ -132,6 +132,13 @@ fn a_stand_in_counts_for_those_whom_its_hint_names() {
     must_hold(25_265);
 }
 
+/// A node met a damaged chunk at a moment at which the only other home that had it was being connected to, and then left it alone for five
+/// minutes, as if all had been asked.
+#[test]
+fn a_chunk_is_tried_again_soon_if_somebody_was_away() {
+    must_hold(31_728);
+}
+
 /// Power failed before a home had synced its first write of a new life, which others had. Its copy was of the earlier life again, which
 /// no later write could belong to; it refused to forget it all the same, and nothing was forgotten of that key.
 #[test]
