@@ -4,63 +4,19 @@ The cluster runs with a short message life (`SETTINGS` in xtask/src/clients.rs):
 """
 
 import glob
-import json
 import os
 import shutil
-import signal
-import subprocess
 import time
 
 import harness
-from harness import REST_ENDPOINTS, S3_ENDPOINTS, check, random_bytes, s3_client
+from harness import S3_ENDPOINTS, check, random_bytes, s3_client
+from nodes import DATA, kill, member, start, status, stop
 
 BUCKET = "disks"
-BINARY = os.environ["HOLDFAST_BIN"]
-DATA = os.environ["HOLDFAST_DATA"]
-PIDS = [int(pid) for pid in os.environ["HOLDFAST_PIDS"].split(",")]
 KEYS = 300
 LARGE = 9 * harness.MIB
 WHOLE_S_MAX = 90
 VICTIM = 1
-
-
-def status(node):
-    command = [BINARY, "cluster", "status", "--json", "--rest-endpoint", REST_ENDPOINTS[node]]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
-
-
-def member(node):
-    command = [BINARY, "cluster", "members", "--json", "--rest-endpoint", REST_ENDPOINTS[0]]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-    members = [json.loads(line) for line in told.splitlines()]
-    members = members[0].get("members", members) if len(members) == 1 else members
-    return next(found for found in members if found["rest"].split("//")[-1] == REST_ENDPOINTS[node].split("//")[-1])
-
-
-def kill(node):
-    os.kill(PIDS[node], signal.SIGKILL)
-    time.sleep(1)
-
-
-def stop(node):
-    os.kill(PIDS[node], signal.SIGTERM)
-    began = time.monotonic()
-    while os.path.exists(f"/proc/{PIDS[node]}") and time.monotonic() - began < 40:
-        state = open(f"/proc/{PIDS[node]}/stat").read().rsplit(")", 1)[1].split()[0]
-        if state == "Z":
-            break
-        time.sleep(0.1)
-
-
-def start(node, disk_lost=None, check=True):
-    with open(harness.WORK / f"start-node-{node}.log", "ab") as log:
-        command = [BINARY, "dev", "start-node", str(node), "--data", DATA]
-        command += [f"--disk-lost={disk_lost}"] if disk_lost else []
-        done = subprocess.run(command, check=check, timeout=120, stdout=log, stderr=log)
-    if done.returncode != 0:
-        return (harness.WORK / f"start-node-{node}.log").read_text()
-    PIDS[node] = json.loads(open(f"{DATA}/node-{node}/process.json").read())["pid"]
-    return ""
 
 
 def store(node):

@@ -24,6 +24,8 @@ pub enum ClusterEvent {
         /// What it was taken for until now.
         was: MemberState,
     },
+    /// A member has ended in order, and said so.
+    MemberStopped(NodeId),
     /// An operator said of a member that it is down on purpose, or no longer.
     Maintenance {
         /// Which.

@@ -100,6 +100,7 @@ pub(super) const fn state_name(state: MemberState) -> &'static str {
         MemberState::Suspect => "suspect",
         MemberState::Unheard => "unheard",
         MemberState::Down => "down",
+        MemberState::Stopped => "stopped",
     }
 }
 

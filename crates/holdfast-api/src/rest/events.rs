@@ -75,6 +75,7 @@ fn told(event: &ClusterEvent, objects: &dyn Objects, names: &Names) -> Value {
     match event {
         ClusterEvent::MemberSuspect(id) => json!({ "event": "suspect", "member": node(*id) }),
         ClusterEvent::MemberDown(id) => json!({ "event": "down", "member": node(*id) }),
+        ClusterEvent::MemberStopped(id) => json!({ "event": "stopped", "member": node(*id) }),
         ClusterEvent::MemberUp { node: id, was } => {
             json!({ "event": "up", "member": node(*id), "was": state_name(*was) })
         }

@@ -117,6 +117,7 @@ fn count_members(members: &[MemberView]) {
         MemberState::Suspect,
         MemberState::Unheard,
         MemberState::Down,
+        MemberState::Stopped,
     ];
     for state in states {
         let is_counted = |member: &&MemberView| !member.maintenance && state_for_use(member) == state;

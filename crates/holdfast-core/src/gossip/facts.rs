@@ -71,6 +71,8 @@ pub struct NodeFacts {
     pub tick_bound: Tick,
     /// Whether it may speak for what its disk holds.
     pub soundness: Soundness,
+    /// It ends in order: this is the last that it says in this generation.
+    pub is_ending: bool,
 }
 
 /// Whether a node may speak for what its disk holds (rules S1, S2).
@@ -194,6 +196,7 @@ mod tests {
                 run: boot,
                 tick_bound: Tick(0),
                 soundness: Soundness::Sound,
+                is_ending: false,
             },
         }
     }

@@ -54,7 +54,11 @@ impl Gossip {
         for told in datagram.facts {
             // Nobody but this node itself says anything about it.
             if self.peers.contains_key(&told.node) {
+                let (node, generation, is_ending) = (told.node, told.generation, told.facts.is_ending);
                 self.facts.learn(told);
+                if is_ending {
+                    self.hear_goodbye(now, node, generation, effects);
+                }
             }
         }
         self.learn_marks(&datagram.marks, storage, effects);
@@ -70,6 +74,19 @@ impl Gossip {
             self.correct(now, from, effects);
         }
         Ok(())
+    }
+
+    /// A member said that it ends: it is down at once, and nobody need suspect it first. Whatever it says later it says in a
+    /// later generation.
+    fn hear_goodbye(&mut self, now: Now, node: NodeId, generation: Generation, effects: &mut Vec<Effect>) {
+        let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.generation <= generation) else {
+            return;
+        };
+        peer.ended = Some(generation);
+        let claim = Member::new(Identity { node, generation }, peer.incarnation, SwimState::Down);
+        let _ = self.act(now, effects, |swim, outbox| {
+            swim.apply_many(core::iter::once(claim), false, outbox)
+        });
     }
 
     /// Who sent it must be who says so, and everybody named a member.

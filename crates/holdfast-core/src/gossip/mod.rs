@@ -117,6 +117,8 @@ struct Peer {
     announce_pause_us: u64,
     /// When it was last told out of turn that it is mistaken about us.
     corrected_us: Option<u64>,
+    /// In which of its generations it has said goodbye.
+    ended: Option<Generation>,
 }
 
 impl Peer {
@@ -130,11 +132,13 @@ impl Peer {
             announce_us: None,
             announce_pause_us: PERIOD_US,
             corrected_us: None,
+            ended: None,
         }
     }
 
     fn state(&self) -> MemberState {
         match self.state {
+            SwimState::Down if self.ended == Some(self.generation) => MemberState::Stopped,
             SwimState::Down => MemberState::Down,
             _ if self.generation == Generation::UNKNOWN => MemberState::Unheard,
             SwimState::Suspect => MemberState::Suspect,
@@ -179,6 +183,7 @@ impl Gossip {
                 run,
                 tick_bound: bound,
                 soundness,
+                is_ending: false,
             },
         });
         let peers: BTreeMap<NodeId, Peer> = members.filter(|id| *id != me).map(|id| (id, Peer::unheard())).collect();
@@ -327,7 +332,7 @@ impl Gossip {
                 // A suspicion of a later incarnation is a new one, with all its time to refute.
                 MemberState::Suspect => Some(now.after_us(SUSPICION_US)),
                 MemberState::Unheard => peer.judge_us,
-                MemberState::Up | MemberState::Down => None,
+                MemberState::Up | MemberState::Down | MemberState::Stopped => None,
             };
             if is == MemberState::Suspect {
                 suspects.push(node);
@@ -337,17 +342,20 @@ impl Gossip {
             }
             peer.since_ms = now.wall_ms;
             match is {
-                MemberState::Down => {
+                MemberState::Down | MemberState::Stopped => {
                     peer.announce_pause_us = PERIOD_US;
                     peer.announce_us = Some(now.after_us(PERIOD_US));
                     self.flips.push((node, Verdict::Down));
-                    effects.push(Effect::Event(ClusterEvent::MemberDown(node)));
+                    effects.push(Effect::Event(match is {
+                        MemberState::Stopped => ClusterEvent::MemberStopped(node),
+                        _ => ClusterEvent::MemberDown(node),
+                    }));
                 }
                 MemberState::Suspect => effects.push(Effect::Event(ClusterEvent::MemberSuspect(node))),
                 MemberState::Up => effects.push(Effect::Event(ClusterEvent::MemberUp { node, was })),
                 MemberState::Unheard => {}
             }
-            if was == MemberState::Down {
+            if was.is_down() {
                 self.flips.push((node, Verdict::NotDown));
             }
         }

@@ -93,6 +93,17 @@ impl Gossip {
         let _ = self.act(now, effects, |swim, outbox| swim.announce(to, outbox));
     }
 
+    /// This node ends in order, and tells everybody: nobody need wait to find out.
+    pub(crate) fn say_goodbye(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.begun.is_none() {
+            return;
+        }
+        self.facts.change(self.me, |facts| facts.is_ending = true);
+        for node in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.announce(now, node, effects);
+        }
+    }
+
     fn send(&mut self, now: Now, to: NodeId, message: &[u8], effects: &mut Vec<Effect>) {
         let Some(peer) = self.peers.get(&to) else { return };
         let mut regard = Regard {

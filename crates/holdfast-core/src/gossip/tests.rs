@@ -193,6 +193,22 @@ impl Cluster {
         (0..self.nodes.len()).all(|of| self.all_see(of, MemberState::Up))
     }
 
+    /// A node ends in order; what it says last arrives, where it is not cut off.
+    fn end(&mut self, node: usize) {
+        let before = self.sent.len();
+        self.feed(node, |gossip, now, _, effects| gossip.say_goodbye(now, effects));
+        self.nodes[node] = None;
+        let last: Vec<_> = self.sent[before..].to_vec();
+        for (from, to, bytes) in last {
+            if !self.cut.contains(&(from, to)) {
+                let from = NodeId(from as u64 + 1);
+                self.feed(to, |gossip, now, disk, effects| {
+                    gossip.datagram(now, from, &bytes, disk, effects)
+                });
+            }
+        }
+    }
+
     fn isolate(&mut self, node: usize, hears: bool) {
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             self.cut.insert((other, node));
@@ -233,6 +249,39 @@ fn a_dead_member_is_held_down_and_its_return_heard_at_once() {
 }
 
 /// SWIM as published lets a node that hears nobody bury everybody else.
+#[test]
+fn who_says_goodbye_is_down_at_once_and_up_again_when_it_is_back() {
+    let mut cluster = Cluster::new(5);
+    cluster.run(10);
+    cluster.end(3);
+    assert!(cluster.all_see(3, MemberState::Stopped), "nobody had to find out");
+    assert_eq!(cluster.flips.len(), 4, "each heard it once");
+    let goodbyes = cluster.sent.clone();
+    cluster.run(30);
+    assert!(cluster.all_see(3, MemberState::Stopped));
+    cluster.start(3);
+    cluster.run(2);
+    assert!(cluster.all_up());
+    for (from, to, bytes) in goodbyes.into_iter().filter(|(from, ..)| *from == 3) {
+        let from = NodeId(from as u64 + 1);
+        cluster.feed(to, |gossip, now, disk, effects| {
+            gossip.datagram(now, from, &bytes, disk, effects)
+        });
+    }
+    assert!(cluster.all_up(), "what comes late is of an earlier run");
+}
+
+#[test]
+fn a_goodbye_reaches_by_others_whom_it_did_not_reach_itself() {
+    let mut cluster = Cluster::new(5);
+    cluster.run(10);
+    cluster.cut.extend([(3, 0), (0, 3)]);
+    cluster.end(3);
+    assert_eq!(cluster.state(0, 3), MemberState::Up, "it has not heard yet");
+    cluster.run(3);
+    assert!(cluster.all_see(3, MemberState::Stopped));
+}
+
 #[test]
 fn a_node_that_hears_nobody_takes_nobody_down() {
     let mut cluster = Cluster::new(5);

@@ -17,6 +17,16 @@ pub enum MemberState {
     Unheard,
     /// It is down, or cannot be reached from here.
     Down,
+    /// It has ended in order, and said so.
+    Stopped,
+}
+
+impl MemberState {
+    /// Whether nothing can be had from it.
+    #[must_use]
+    pub const fn is_down(self) -> bool {
+        matches!(self, Self::Down | Self::Stopped)
+    }
 }
 
 /// One member, seen from this node.

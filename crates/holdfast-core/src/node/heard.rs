@@ -266,6 +266,7 @@ mod tests {
             run,
             tick_bound: Tick(bound),
             soundness: Soundness::Sound,
+            is_ending: false,
         }
     }
 

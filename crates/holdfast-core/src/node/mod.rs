@@ -267,8 +267,10 @@ impl Node {
         self.timers.first().map(|(wake_us, _)| *wake_us)
     }
 
-    /// Marks a clean end: everything sent has reached this disk. The caller must see it synced, and feed nothing after.
-    pub fn stop(&mut self, storage: &mut dyn Storage) -> WriteSeq {
+    /// Marks a clean end: everything sent has reached this disk; and says goodbye. The caller must see it synced, and feed nothing
+    /// after.
+    pub fn stop(&mut self, now: Now, storage: &mut dyn Storage, effects: &mut Vec<Effect>) -> WriteSeq {
+        self.state.gossip.say_goodbye(now, effects);
         let mut batch = Batch::default();
         self.state.identity.stop(&mut batch);
         storage.write(batch)

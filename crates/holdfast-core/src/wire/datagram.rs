@@ -28,7 +28,7 @@ pub(crate) const FACTS_MAX: usize = 3;
 /// So many maintenance marks.
 pub(crate) const MARKS_MAX: usize = 4;
 /// The facts of one member. Numbers as varints: seven bits to a byte.
-const TOLD_BYTES_MAX: usize = 8 + 10 + 10 + 8 + 10 + 10 + 3 + 10 + 10 + 2 + 2 * HINTED_MAX + 8 + 8 + 1;
+const TOLD_BYTES_MAX: usize = 8 + 10 + 10 + 8 + 10 + 10 + 3 + 10 + 10 + 2 + 2 * HINTED_MAX + 8 + 8 + 1 + 1;
 /// A mark.
 const MARK_BYTES_MAX: usize = 8 + 1 + 10 + 8;
 /// Version, regard, clock, and the three lengths.
@@ -149,6 +149,7 @@ fn write_told(writer: &mut Writer, told: &Told) {
         Soundness::Unvouched => 1,
         Soundness::Filling => 2,
     });
+    writer.flag(facts.is_ending);
 }
 
 fn read_told(reader: &mut Reader<'_>) -> Result<Told, DecodeError> {
@@ -167,6 +168,7 @@ fn read_told(reader: &mut Reader<'_>) -> Result<Told, DecodeError> {
             run: reader.u64()?,
             tick_bound: Tick(reader.u64()?),
             soundness: read_soundness(reader)?,
+            is_ending: reader.flag("goodbye")?,
         },
     })
 }
@@ -237,6 +239,7 @@ mod tests {
                 run: number,
                 tick_bound: Tick(number),
                 soundness: Soundness::Filling,
+                is_ending: true,
             },
         }
     }
@@ -304,7 +307,7 @@ mod tests {
             &[1],
             &[0, 0, 0, 0, 0, 0, 0, 1, 3, 3],
             &[0, 0, 0, 0, 0, 0, 0xac, 0x70, 3, 3, 3, 3, 3, 0, 1, 1, 2],
-            &[0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 2],
+            &[0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 2, 1],
             &[1],
             &[0, 0, 0, 0, 0, 0, 0, 7, 1, 5],
             &[0, 0, 0, 0, 0, 0, 0, 8],

@@ -68,7 +68,7 @@ impl Inner {
         }
     }
 
-    fn carry_out(&self, effect: Effect) {
+    pub(super) fn carry_out(&self, effect: Effect) {
         match effect {
             Effect::Send(to, envelope) => {
                 let Some(peers) = self.peers.get() else { return };

@@ -85,6 +85,7 @@ impl Inner {
         match event {
             ClusterEvent::MemberSuspect(node) => tracing::info!(member = name(*node), "a member does not answer"),
             ClusterEvent::MemberDown(node) => tracing::warn!(member = name(*node), "a member is held down"),
+            ClusterEvent::MemberStopped(node) => tracing::info!(member = name(*node), "a member has ended in order"),
             ClusterEvent::MemberUp { node, was } => {
                 tracing::info!(member = name(*node), ?was, "a member is there");
             }

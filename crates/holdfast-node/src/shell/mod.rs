@@ -350,14 +350,17 @@ impl Shell {
         self.inner.lock_core().engine.is_full()
     }
 
-    /// Ends cleanly: no further input is taken, everything written is synced, and the mark of a clean end is set.
+    /// Ends cleanly: no further input is taken, the other members are told, everything written is synced, and the mark of a clean
+    /// end is set.
     pub async fn stop(&self) -> Result<(), String> {
         self.inner.stopping.store(true, Ordering::Release);
+        let mut goodbyes = Vec::new();
         let seq = {
             let mut core = self.inner.lock_core();
             let Core { node, engine } = &mut *core;
-            node.stop(engine)
+            node.stop(self.inner.now(), engine, &mut goodbyes)
         };
+        goodbyes.into_iter().for_each(|effect| self.inner.carry_out(effect));
         self.inner.store_events.wait(seq).await
     }
 }

@@ -48,7 +48,7 @@ pub fn check_verdict(now_us: u64, pair: &Pair) -> Option<String> {
 #[must_use]
 pub fn check_held_down(now_us: u64, pair: &Pair) -> Option<String> {
     let (observer, of) = pair.names;
-    let held_down = pair.state == Some(MemberState::Down);
+    let held_down = pair.state.is_some_and(MemberState::is_down);
     (held_down && lasts(pair.good_since_us, now_us, FOUND_WITHIN_US))
         .then(|| format!("n{observer} still holds n{of} down, which has long been well"))
 }
@@ -57,7 +57,7 @@ pub fn check_held_down(now_us: u64, pair: &Pair) -> Option<String> {
 #[must_use]
 pub fn check_dead(now_us: u64, pair: &Pair) -> Option<String> {
     let (observer, of) = pair.names;
-    let noticed = pair.state.is_none_or(|state| state == MemberState::Down);
+    let noticed = pair.state.is_none_or(MemberState::is_down);
     let is_long = lasts(pair.dead_since_us, now_us, DEAD_WITHIN_US);
     (!noticed && is_long && lasts(pair.observer_runs_since_us, now_us, DEAD_WITHIN_US))
         .then(|| format!("n{observer} takes n{of} for {:?}, which has long been dead", pair.state))

@@ -100,7 +100,7 @@ impl World {
             ClusterEvent::MemberSuspect(_) => watch.coverage.reach(Reached::Suspicions),
             ClusterEvent::MemberUp { was, .. } => match was {
                 MemberState::Suspect => watch.coverage.reach(Reached::Refutations),
-                MemberState::Down => watch.coverage.reach(Reached::Returns),
+                MemberState::Down | MemberState::Stopped => watch.coverage.reach(Reached::Returns),
                 _ => {}
             },
             ClusterEvent::MemberDown(node) => {

@@ -155,11 +155,12 @@ impl World {
         let Process::Up(mut node) = std::mem::replace(&mut of.process, Process::Down) else {
             return;
         };
-        let until = node.stop(&mut of.disk);
+        let mut goodbyes = Vec::new();
+        let until = node.stop(of.clock.read(self.now_us), &mut of.disk, &mut goodbyes);
         of.restart_after_us = restart_after_us;
         of.process = Process::Stopping(node, until);
         watch.trace.line(self.now_us, || format!("n{member} stops"));
-        self.after_step(watch, member, Cause::Other, Vec::new());
+        self.after_step(watch, member, Cause::Other, goodbyes);
         if self.members[member].disk.store.last_synced() >= until {
             self.stopped(watch, member);
         }

@@ -258,6 +258,7 @@ fn state(member: &Value) -> String {
     let state = match (is_up(member), text(member, "state")) {
         (true, Some(state)) => state,
         (true, None) => "up",
+        (false, Some("stopped")) => "stopped",
         (false, _) => "down",
     };
     if is_in_maintenance(member) {
