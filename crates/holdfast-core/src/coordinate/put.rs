@@ -7,15 +7,18 @@
 //! whatever the clocks say.
 
 mod again;
+mod answer;
+mod ask;
 mod begin;
 mod second_round;
 
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::stand_ins::{StandIns, silent_and_needed};
+use ask::is_sloppy;
 pub(crate) use begin::{Incoming, NotBegun};
 
+use super::stand_ins::StandIns;
 use super::{Coordinate, Origin, Progress, RESEND_MS, unavailable_write, unchanged, unknown, write_fault};
 use crate::bucket::Settings;
 use crate::content::Content;
@@ -29,7 +32,7 @@ use crate::place::Place;
 use crate::planted::Planted;
 use crate::quorum::{Tally, Verdict, Vote};
 use crate::record::{Record, Version};
-use crate::request::{Answer, PutOutcome, WriteFault};
+use crate::request::WriteFault;
 use crate::storage::{Batch, WriteSeq};
 
 /// A put with a stale context may leave at most so many siblings (rule D4).
@@ -91,69 +94,10 @@ impl PutOp {
         self.own_waits = 0;
     }
 
-    /// Counts from the beginning: the same homes, and stand-ins as they are needed now.
-    fn count_anew(&mut self, step: &Step<'_>) {
-        self.tally = self.tally.anew();
-        self.asked_us = step.now.mono_us;
-        self.abstaining.clear();
-        self.healing.clear();
-        ask_those_up(step, &mut self.tally, is_sloppy(&self.settings, &self.side));
-        if is_sloppy(&self.settings, &self.side) {
-            let own = match &self.role {
-                Role::Home => &[][..],
-                Role::StandIn(owes) => owes,
-            };
-            self.stand_ins = StandIns::of(step, self.place.partition, &mut self.tally, own);
-        }
-    }
-
-    /// Asks stand-ins for homes with this vote for which nobody stands in yet.
-    fn ask_stand_ins(&mut self, step: &mut Step<'_>, instead_of: Vote) {
-        if !is_sloppy(&self.settings, &self.side) {
-            return;
-        }
-        let vacant = self.tally.vacant(instead_of);
-        self.seat_stand_ins(step, &vacant);
-    }
-
-    fn seat_stand_ins(&mut self, step: &mut Step<'_>, homes: &[NodeId]) {
-        let (me, partition) = (step.state.me(), self.place.partition);
-        for node in self.stand_ins.seat(step, partition, &mut self.tally, homes) {
-            if node == me {
-                self.owe_more(step);
-            } else {
-                self.send_to(step, node);
-            }
-        }
-    }
-
-    /// This node stands in for more homes than before: its hint must say so, on its disk, before that counts (rules Q1, H1).
-    fn owe_more(&mut self, step: &mut Step<'_>) {
-        let me = step.state.me();
-        let owes = self.stand_ins.owed_by(me);
-        match step.merge_hint(&self.place, &self.copy, &owes) {
-            Ok(merged) => self.wait_for_own(step, merged.seq),
-            Err(_) => self.tally.set(me, Vote::No),
-        }
-        self.role = Role::StandIn(owes);
-    }
-
     /// This node's own copy counts once this batch, and those it waits for already, are on disk.
     fn wait_for_own(&mut self, step: &mut Step<'_>, seq: WriteSeq) {
         self.own_waits = self.own_waits.saturating_add(1);
         step.wait(seq, Waiter::Own(self.id));
-    }
-
-    /// Homes that abstain stand in for themselves, where nobody else can (rule S2): a write is never refused while nodes can be
-    /// reached.
-    fn ask_abstaining(&mut self, step: &mut Step<'_>) {
-        let vacant = self.tally.vacant(Vote::No);
-        for home in core::mem::take(&mut self.abstaining) {
-            if vacant.contains(&home) {
-                self.stand_ins.seat_itself(&mut self.tally, home);
-                self.send_to(step, home);
-            }
-        }
     }
 
     /// Issues a dot above everything seen and writes this node's copy under it.
@@ -228,49 +172,6 @@ impl PutOp {
         Copy { record: alone, bodies }
     }
 
-    /// Homes that heal their copies are waited for, where nobody else can take the write (rule D2).
-    fn wait_for_healing(&mut self) {
-        for home in core::mem::take(&mut self.healing) {
-            self.tally.ask_again(home);
-        }
-    }
-
-    fn send_to(&self, step: &mut Step<'_>, home: NodeId) {
-        let write = Write {
-            op: self.id,
-            place: self.place.clone(),
-            own_context: self.own_context.clone(),
-            copy: self.copy.clone(),
-            side: self.side.clone(),
-            purpose: WritePurpose::Commit,
-            stands_for: self.stand_ins.owed_by(home),
-        };
-        let left_ms = (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32;
-        let about = About {
-            settings_version: self.settings.version,
-            request: self.request,
-            deadline_ms: left_ms,
-            content_ms: Some(self.content_ms),
-        };
-        step.send(home, Message::Write(write), about);
-    }
-
-    /// Begins a round. Where a silent home would be waited for, somebody stands in for it from the beginning.
-    fn ask_first(&mut self, step: &mut Step<'_>) {
-        self.ask_all(step);
-        if is_sloppy(&self.settings, &self.side) {
-            let silent = silent_and_needed(step, &self.tally);
-            self.seat_stand_ins(step, &silent);
-        }
-    }
-
-    fn ask_all(&self, step: &mut Step<'_>) {
-        let me = step.state.me();
-        for node in self.tally.asked().into_iter().filter(|node| *node != me) {
-            self.send_to(step, node);
-        }
-    }
-
     /// Whoever handed this write over gives it to nobody else meanwhile (rule D7).
     fn say_still_at_it(&self, step: &mut Step<'_>) {
         if let Origin::Forwarded { up_to, .. } = self.origin
@@ -322,43 +223,6 @@ impl PutOp {
 
     fn next_wake(&self, step: &Step<'_>) -> Progress {
         Progress::Until(step.now.after_ms(RESEND_MS).min(self.deadline_us))
-    }
-
-    fn fail(&mut self, step: &mut Step<'_>, fault: WriteFault) -> Progress {
-        if !self.answered {
-            self.answered = true;
-            self.origin.answer(step, unknown(fault));
-        }
-        Progress::Done
-    }
-
-    fn answer_done(&mut self, step: &mut Step<'_>) {
-        self.answered = true;
-        let outcome = PutOutcome {
-            dot: self.dot,
-            context: self.context_to_tell(),
-            etag: self.content.etag.clone(),
-            siblings: self.copy.record.sibling_count() as u32,
-            coordinator: step.state.me(),
-            preference_list: self.tally.homes().collect(),
-            written: self.tally.with(Vote::Yes).collect(),
-            pending: self.tally.with(Vote::Asked).collect(),
-            down: self.tally.with(Vote::Down).collect(),
-            hinted: self.tally.stand_ins(Vote::Yes).collect(),
-            clocks: self.clocks.clone(),
-        };
-        self.origin.answer(step, Answer::Put(outcome));
-    }
-
-    /// What the client has seen by now. Its own dot covers what came before it in its life: of that the client has seen
-    /// nothing while it lives on as a sibling, or when it was replaced by another who saw it.
-    fn context_to_tell(&self) -> Context {
-        let has_seen_all = self.blind || !self.settled && self.copy.record.sibling_count() <= 1;
-        if has_seen_all {
-            self.own_context.clone()
-        } else {
-            self.given.clone()
-        }
     }
 
     fn note(&mut self, from: NodeId, result: Result<Written, Refusal>) {
@@ -462,31 +326,6 @@ impl Coordinate for PutOp {
         self.tally.set(node, Vote::Down);
         self.ask_stand_ins(step, Vote::Down);
         self.judge(step)
-    }
-}
-
-/// Whether stand-ins may take part. Rows of uploads are for homes only.
-fn is_sloppy(settings: &Settings, side: &[SideRow]) -> bool {
-    settings.sloppy && side.is_empty()
-}
-
-/// Notes which homes can be asked. This node counts as a stand-in for itself at most, if its disk may have forgotten what it
-/// acknowledged (rules S1, S2).
-fn ask_those_up(step: &Step<'_>, tally: &mut Tally, is_sloppy: bool) {
-    let me = step.state.me();
-    if step.state.abstains() && tally.get(me).is_some() {
-        tally.set(me, Vote::No);
-        if is_sloppy {
-            tally.seat(me, me);
-        }
-    }
-    for home in tally.homes().collect::<Vec<_>>() {
-        let vote = if step.state.is_up(home) {
-            Vote::Asked
-        } else {
-            Vote::Down
-        };
-        tally.set(home, vote);
     }
 }
 

@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{PutOp, ask_those_up, is_sloppy};
+use super::PutOp;
+use super::ask::{ask_those_up, is_sloppy};
 use crate::content::Content;
 use crate::context::Context;
 use crate::coordinate::contents::content_of;
