@@ -122,14 +122,8 @@ impl Lookup {
 #[cfg(test)]
 mod tests {
     use super::super::Table;
+    use super::super::tests::peer;
     use super::*;
-
-    fn peer(at: u64) -> Peer {
-        Peer {
-            at: Position(at),
-            node: NodeId(at),
-        }
-    }
 
     fn ring(count: u64, kept: usize) -> BTreeMap<NodeId, Table> {
         let members: Vec<Peer> = (1..=count).map(|number| peer(number << 40)).collect();

@@ -194,7 +194,8 @@ mod tests {
 
     use super::*;
 
-    fn peer(at: u64) -> Peer {
+    /// A node at a place, of that number.
+    pub(super) fn peer(at: u64) -> Peer {
         Peer {
             at: Position(at),
             node: NodeId(at),

@@ -69,14 +69,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::peer;
     use super::*;
-
-    fn peer(at: u64) -> Peer {
-        Peer {
-            at: Position(at),
-            node: NodeId(at),
-        }
-    }
 
     fn table(kept: usize) -> Table {
         let members: Vec<Peer> = [10, 20, 30, 40, 50, 60, 70].map(peer).to_vec();

@@ -117,15 +117,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::peer;
     use super::*;
-    use crate::ids::{NodeId, Position};
-
-    fn peer(at: u64) -> Peer {
-        Peer {
-            at: Position(at),
-            node: NodeId(at),
-        }
-    }
 
     fn table(at: u64, members: &[u64], kept: usize) -> Table {
         let members: Vec<Peer> = members.iter().map(|at| peer(*at)).collect();

@@ -177,3 +177,17 @@ impl Field for () {
         Ok(())
     }
 }
+
+/// One after the other.
+impl<A: Field, B: Field> Field for (A, B) {
+    const BYTES_MIN: usize = A::BYTES_MIN + B::BYTES_MIN;
+
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+        self.1.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok((Field::read(from)?, Field::read(from)?))
+    }
+}

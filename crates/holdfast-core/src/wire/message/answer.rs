@@ -97,34 +97,6 @@ fn capacity_of_entry(entry: &PageEntry) -> usize {
     }
 }
 
-/// A home, and who stood in for it.
-impl Field for (NodeId, NodeId) {
-    const BYTES_MIN: usize = 2 * NodeId::BYTES_MIN;
-
-    fn write(&self, to: &mut Writer) {
-        self.0.write(to);
-        self.1.write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok((Field::read(from)?, Field::read(from)?))
-    }
-}
-
-/// The context that one replica held.
-impl Field for (NodeId, Context) {
-    const BYTES_MIN: usize = NodeId::BYTES_MIN + Context::BYTES_MIN;
-
-    fn write(&self, to: &mut Writer) {
-        self.0.write(to);
-        self.1.write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok((Field::read(from)?, Field::read(from)?))
-    }
-}
-
 impl Field for PutOutcome {
     const BYTES_MIN: usize = Dot::BYTES_MIN + Context::BYTES_MIN + 1 + 1 + NodeId::BYTES_MIN + 6;
 

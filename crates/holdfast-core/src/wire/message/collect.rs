@@ -4,37 +4,11 @@ use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::dead::{ChunkRange, Collect, Collected, HintsHeld, Over, Remnant};
-use crate::ids::{ActorId, Life, PartId, Partition};
+use crate::ids::{PartId, Partition};
 use crate::message::Digest;
 use crate::place::Place;
 use crate::wire::field::{Field, read_all, write_list};
 use crate::wire::limit::ROW_KEY_BYTES_MAX;
-
-impl Field for (Place, PartId) {
-    const BYTES_MIN: usize = Place::BYTES_MIN + PartId::BYTES_MIN;
-
-    fn write(&self, to: &mut Writer) {
-        self.0.write(to);
-        self.1.write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok((Field::read(from)?, Field::read(from)?))
-    }
-}
-
-impl Field for (ActorId, Life) {
-    const BYTES_MIN: usize = ActorId::BYTES_MIN + Life::BYTES_MIN;
-
-    fn write(&self, to: &mut Writer) {
-        self.0.write(to);
-        self.1.write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok((Field::read(from)?, Field::read(from)?))
-    }
-}
 
 impl Field for Over {
     const BYTES_MIN: usize = 1;
