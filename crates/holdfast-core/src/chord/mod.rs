@@ -7,11 +7,12 @@
 //! Chord only *locates*: it decides nothing. Who owns what is said by the layout, and checked by whoever is asked; two nodes that
 //! disagree about the ring cost a hop, never a write. Successors keep the ring right, fingers only make it fast.
 //!
-//! This module decides; whoever drives it sends the questions and says what came of them. Everything that a node is told may be
-//! out of date by the time it is told.
+//! [`Table`] is what a node knows, [`Rounds`] what it asks to keep that right, [`Lookup`] a search. They decide; whoever drives them
+//! sends the questions and says what came of them. Everything that a node is told may be out of date by the time it is told.
 
 mod flaw;
 mod lookup;
+mod rounds;
 mod route;
 mod stabilize;
 
@@ -19,6 +20,7 @@ use alloc::vec::Vec;
 
 pub use flaw::Flaw;
 pub use lookup::Lookup;
+pub use rounds::{Rounds, Say};
 pub use route::Hop;
 
 use crate::ids::{NodeId, Position};

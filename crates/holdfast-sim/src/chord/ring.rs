@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use holdfast_core::chord::{Flaw, Lookup, Neighbours, Peer, Table};
+use holdfast_core::chord::{Flaw, Lookup, Neighbours, Peer, Rounds, Say, Table};
 use holdfast_core::ids::{NodeId, Position};
 
 use crate::rng::{Rng, Stream};
@@ -21,31 +21,6 @@ pub struct Habits {
     pub patience_us: u64,
     /// A fault planted in all nodes.
     pub flaw: Option<Flaw>,
-}
-
-/// What a node waits for.
-#[derive(Clone, Copy, Debug)]
-enum Awaited {
-    Successor(Peer),
-    Candidate,
-    /// Whether the old predecessor is still there, whose place another has claimed.
-    Predecessor {
-        old: Peer,
-        by: Peer,
-    },
-}
-
-#[derive(Clone, Debug)]
-struct Member {
-    table: Table,
-    awaited: BTreeMap<u64, Awaited>,
-}
-
-impl Member {
-    fn is_in_round(&self) -> bool {
-        let mut awaited = self.awaited.values();
-        awaited.any(|what| !matches!(what, Awaited::Predecessor { .. }))
-    }
 }
 
 /// What happens at some time.
@@ -122,7 +97,7 @@ pub struct Ring {
     /// For whoever decides who comes and goes.
     pub rng: Rng,
     habits: Habits,
-    members: BTreeMap<NodeId, Member>,
+    members: BTreeMap<NodeId, Rounds>,
     due: BinaryHeap<Reverse<Due>>,
     numbered: u64,
 }
@@ -153,14 +128,13 @@ impl Ring {
 
     fn add(&mut self, table: Table, first_us: u64) {
         let node = table.me().node;
-        let awaited = BTreeMap::new();
-        self.members.insert(node, Member { table, awaited });
+        self.members.insert(node, Rounds::new(table));
         self.after(first_us, Event::Round(node));
     }
 
     /// What the members know, by their ids.
     pub fn tables(&self) -> impl Iterator<Item = &Table> + Clone {
-        self.members.values().map(|member| &member.table)
+        self.members.values().map(Rounds::table)
     }
 
     /// How many members there are.
@@ -178,7 +152,7 @@ impl Ring {
     /// Any member.
     pub fn any(&mut self) -> Option<Peer> {
         let at = self.rng.below(self.members.len().max(1) as u64) as usize;
-        self.members.values().nth(at).map(|member| member.table.me())
+        self.members.values().nth(at).map(|member| member.table().me())
     }
 
     /// A new node begins to join.
@@ -197,13 +171,13 @@ impl Ring {
     pub fn leave(&mut self, node: NodeId) {
         let Some(gone) = self.members.remove(&node) else { return };
         let known = gone
-            .table
+            .table()
             .predecessor()
             .into_iter()
-            .chain(gone.table.successors().to_vec());
+            .chain(gone.table().successors().to_vec());
         for peer in known {
             if let Some(member) = self.members.get_mut(&peer.node) {
-                member.table.died(gone.table.me());
+                member.table_mut().died(gone.table().me());
             }
         }
     }
@@ -211,11 +185,11 @@ impl Ring {
     /// A lookup by a member, through the tables as they are now.
     #[must_use]
     pub fn look_up(&self, from: NodeId, to: Position) -> Lookup {
-        let start = self.members.get(&from).map(|member| member.table.me());
+        let start = self.members.get(&from).map(|member| member.table().me());
         let mut lookup = Lookup::new(to, start);
         while let Some(asked) = lookup.next() {
             match self.members.get(&asked.node) {
-                Some(member) => lookup.said(asked, member.table.hop(to, lookup.dead())),
+                Some(member) => lookup.said(asked, member.table().hop(to, lookup.dead())),
                 None => lookup.died(asked),
             }
         }
@@ -248,29 +222,17 @@ impl Ring {
             Event::Round(node) => self.begin_round(node),
             Event::Asked { of, by, token } => {
                 if let Some(member) = self.members.get(&of) {
-                    let said = member.table.neighbours();
+                    let said = member.table().neighbours();
                     self.send(Event::Answered { to: by, token, said });
                 }
             }
-            Event::Answered { to, token, said } => self.answered(to, token, &said),
-            Event::Impatient { node, token } => self.impatient(node, token),
-            Event::Notified { of, by } => {
-                let Some(member) = self.members.get_mut(&of) else {
-                    return;
-                };
-                if let Some(old) = member.table.notified(by) {
-                    self.ask(of, old, Awaited::Predecessor { old, by });
-                }
-            }
-            Event::Arrived { behind, peer } => {
-                let before = self.members.get(&behind);
-                if before.is_some_and(|member| member.table.is_nearer(peer)) {
-                    self.ask(behind, peer, Awaited::Candidate);
-                }
-            }
+            Event::Answered { to, token, said } => self.drive(to, |member| member.answered(token, &said)),
+            Event::Impatient { node, token } => self.drive(node, |member| member.unanswered(token)),
+            Event::Notified { of, by } => self.drive(of, |member| member.notified(by)),
+            Event::Arrived { behind, peer } => self.drive(behind, |member| member.arrived(peer)),
             Event::JoinAsks { joiner, of, tries } => match self.members.get(&of) {
                 Some(member) => {
-                    let said = member.table.neighbours();
+                    let said = member.table().neighbours();
                     self.send(Event::JoinHears { joiner, said, tries });
                 }
                 None => self.find_place(joiner),
@@ -285,75 +247,31 @@ impl Ring {
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
-        let is_in_round = member.is_in_round();
-        let successor = member.table.successor();
-        let (power, to) = member.table.next_finger();
+        let (power, to) = member.table_mut().next_finger();
         self.after(again_us, Event::Round(node));
-        if let Some(peer) = successor.filter(|_| !is_in_round) {
-            self.ask(node, peer, Awaited::Successor(peer));
-        }
+        self.drive(node, Rounds::begin);
         if let Some(found) = self.look_up(node, to).found()
             && let Some(member) = self.members.get_mut(&node)
         {
-            member.table.set_finger(power, found);
+            member.table_mut().set_finger(power, found);
         }
     }
 
-    fn answered(&mut self, node: NodeId, token: u64, said: &Neighbours) {
+    /// Something happens to a member, and it says something.
+    fn drive(&mut self, node: NodeId, what: impl FnOnce(&mut Rounds) -> Option<Say>) {
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
-        match member.awaited.remove(&token) {
-            Some(Awaited::Successor(_)) => match member.table.successor_said(said) {
-                Some(candidate) => self.ask(node, candidate, Awaited::Candidate),
-                None => self.notify(node),
-            },
-            Some(Awaited::Candidate) => {
-                member.table.candidate_said(said);
-                self.notify(node);
+        let me = member.table().me();
+        match what(member) {
+            Some(Say::Ask { whom, token }) => {
+                let (of, by) = (whom.node, node);
+                self.send(Event::Asked { of, by, token });
+                self.after(self.habits.patience_us, Event::Impatient { node, token });
             }
-            // It is still there.
-            Some(Awaited::Predecessor { .. }) | None => {}
-        }
-    }
-
-    fn impatient(&mut self, node: NodeId, token: u64) {
-        let Some(member) = self.members.get_mut(&node) else {
-            return;
-        };
-        match member.awaited.remove(&token) {
-            Some(Awaited::Successor(peer)) => {
-                member.table.died(peer);
-                if let Some(next) = member.table.successor() {
-                    self.ask(node, next, Awaited::Successor(next));
-                }
-            }
-            Some(Awaited::Candidate) => self.notify(node),
-            Some(Awaited::Predecessor { old, by }) => member.table.predecessor_died(old, by),
+            Some(Say::Notify { whom }) => self.send(Event::Notified { of: whom.node, by: me }),
             None => {}
         }
-    }
-
-    fn notify(&mut self, node: NodeId) {
-        let Some(member) = self.members.get(&node) else { return };
-        if let Some(successor) = member.table.successor() {
-            let by = member.table.me();
-            self.send(Event::Notified { of: successor.node, by });
-        }
-    }
-
-    fn ask(&mut self, by: NodeId, whom: Peer, awaited: Awaited) {
-        self.numbered += 1;
-        let token = self.numbered;
-        if let Some(member) = self.members.get_mut(&by) {
-            member.awaited.insert(token, awaited);
-        }
-        self.send(Event::Asked {
-            of: whom.node,
-            by,
-            token,
-        });
-        self.after(self.habits.patience_us, Event::Impatient { node: by, token });
     }
 
     /// Whoever wants to join finds the member before its place by a lookup, and asks it.
@@ -361,7 +279,7 @@ impl Ring {
         let Some(entry) = self.any() else { return };
         let lookup = self.look_up(entry.node, joiner.at);
         let before = lookup.found().and_then(|owner| self.members.get(&owner.node));
-        let before = before.and_then(|owner| owner.table.predecessor()).unwrap_or(entry);
+        let before = before.and_then(|owner| owner.table().predecessor()).unwrap_or(entry);
         let of = before.node;
         self.send(Event::JoinAsks {
             joiner,
