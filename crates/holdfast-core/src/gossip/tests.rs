@@ -162,10 +162,7 @@ impl Cluster {
                 carried += 1;
                 if !self.cut.contains(&(from, to)) {
                     self.now_us += LATENCY_US / 100;
-                    let from = NodeId(from as u64 + 1);
-                    self.feed(to, |gossip, now, disk, effects| {
-                        gossip.datagram(now, from, &bytes, disk, effects)
-                    });
+                    self.deliver(from, to, &bytes);
                 }
             }
             let due = (0..self.nodes.len()).filter_map(|node| Some((self.nodes[node].as_ref()?.next_us()?, node)));
@@ -193,6 +190,13 @@ impl Cluster {
         (0..self.nodes.len()).all(|of| self.all_see(of, MemberState::Up))
     }
 
+    fn deliver(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        let from = NodeId(from as u64 + 1);
+        self.feed(to, |gossip, now, disk, effects| {
+            gossip.datagram(now, from, bytes, disk, effects)
+        });
+    }
+
     /// A node ends in order; what it says last arrives, where it is not cut off.
     fn end(&mut self, node: usize) {
         let before = self.sent.len();
@@ -201,10 +205,7 @@ impl Cluster {
         let last: Vec<_> = self.sent[before..].to_vec();
         for (from, to, bytes) in last {
             if !self.cut.contains(&(from, to)) {
-                let from = NodeId(from as u64 + 1);
-                self.feed(to, |gossip, now, disk, effects| {
-                    gossip.datagram(now, from, &bytes, disk, effects)
-                });
+                self.deliver(from, to, &bytes);
             }
         }
     }
@@ -248,7 +249,6 @@ fn a_dead_member_is_held_down_and_its_return_heard_at_once() {
     }
 }
 
-/// SWIM as published lets a node that hears nobody bury everybody else.
 #[test]
 fn who_says_goodbye_is_down_at_once_and_up_again_when_it_is_back() {
     let mut cluster = Cluster::new(5);
@@ -263,10 +263,7 @@ fn who_says_goodbye_is_down_at_once_and_up_again_when_it_is_back() {
     cluster.run(2);
     assert!(cluster.all_up());
     for (from, to, bytes) in goodbyes.into_iter().filter(|(from, ..)| *from == 3) {
-        let from = NodeId(from as u64 + 1);
-        cluster.feed(to, |gossip, now, disk, effects| {
-            gossip.datagram(now, from, &bytes, disk, effects)
-        });
+        cluster.deliver(from, to, &bytes);
     }
     assert!(cluster.all_up(), "what comes late is of an earlier run");
 }
@@ -282,6 +279,7 @@ fn a_goodbye_reaches_by_others_whom_it_did_not_reach_itself() {
     assert!(cluster.all_see(3, MemberState::Stopped));
 }
 
+/// SWIM as published lets a node that hears nobody bury everybody else.
 #[test]
 fn a_node_that_hears_nobody_takes_nobody_down() {
     let mut cluster = Cluster::new(5);
@@ -383,10 +381,7 @@ fn old_datagrams_change_nothing() {
     cluster.run(30);
     let flips = cluster.flips.len();
     for (from, to, bytes) in cluster.sent.clone() {
-        let from = NodeId(from as u64 + 1);
-        cluster.feed(to, |gossip, now, disk, effects| {
-            gossip.datagram(now, from, &bytes, disk, effects)
-        });
+        cluster.deliver(from, to, &bytes);
     }
     assert!(
         cluster.all_see(2, MemberState::Down),

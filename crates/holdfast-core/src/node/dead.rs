@@ -32,6 +32,7 @@ const LEFT_BY_VERSION: u8 = 1;
 const LEFT_BY_UPLOAD: u8 = 2;
 /// … or by nobody: a part that no version was ever made of.
 const ABANDONED: u8 = 3;
+
 /// A dead body, its key in [`Space::Dead`] and the key that it was of.
 pub(crate) type KeptBody = (Vec<u8>, Place, DeadBody);
 

@@ -47,7 +47,9 @@ impl Step<'_> {
         }
         if after.is_tombstone() {
             self.file_remnant(place, TOMBSTONE, &[], batch);
-        } else if !self.lives_over(place, after, self.state.n_of(place.bucket)).is_empty() {
+        } else if self.knows_many_lives(after)
+            && !self.lives_over(place, after, self.state.n_of(place.bucket)).is_empty()
+        {
             self.file_remnant(place, MANY_LIVES, &[], batch);
         }
     }
@@ -84,7 +86,7 @@ impl Step<'_> {
             [MANY_LIVES] => {
                 let record = self.read_copy(place).ok().flatten()?.record;
                 let lives = self.lives_over(place, &record, homes);
-                if lives.is_empty() {
+                if lives.is_empty() || !self.knows_many_lives(&record) {
                     return None;
                 }
                 Over::Lives(lives)
@@ -102,12 +104,13 @@ impl Step<'_> {
         })
     }
 
-    /// Lives that a record knows of and that are over, as far as this node can tell: each home says so itself. None while it
-    /// knows of few lives altogether.
+    /// Whether those that are over are worth forgetting.
+    fn knows_many_lives(&self, record: &Record) -> bool {
+        record.context().len() > self.state.config.lives_kept
+    }
+
+    /// Lives that a record knows of and that are over, as far as this node can tell: each home says so itself.
     fn lives_over(&self, place: &Place, record: &Record, homes: u8) -> Vec<(ActorId, Life)> {
-        if record.context().len() <= self.state.config.lives_kept {
-            return Vec::new();
-        }
         let homes = self.state.layout().homes(place.partition, homes);
         let actors: Vec<ActorId> = homes.filter_map(|home| self.actor_of(home)).collect();
         let may_go_on = |actor, life| actors.contains(&actor) && record.context().last_life_of(actor) == Some(life);
