@@ -1,12 +1,12 @@
 //! A ring of nodes that come and go, and what they send each other. Everything a node is told is as old as the message that tells it.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use holdfast_core::chord::{Flaw, Lookup, Neighbours, Peer, Rounds, Say, Table};
 use holdfast_core::ids::{NodeId, Position};
 
 use crate::rng::{Rng, Stream};
+use crate::world::queue::Queue;
 
 /// How a ring behaves.
 #[derive(Clone, Copy, Debug)]
@@ -63,33 +63,6 @@ enum Event {
     },
 }
 
-/// An event in its order.
-struct Due {
-    at_us: u64,
-    number: u64,
-    event: Event,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at_us, self.number).cmp(&(other.at_us, other.number))
-    }
-}
-
 /// The nodes and what is under way between them.
 pub struct Ring {
     /// Microseconds since the beginning.
@@ -98,8 +71,9 @@ pub struct Ring {
     pub rng: Rng,
     habits: Habits,
     members: BTreeMap<NodeId, Rounds>,
-    due: BinaryHeap<Reverse<Due>>,
-    numbered: u64,
+    due: Queue<Event>,
+    /// The id of the node that joins next.
+    next_node: u64,
 }
 
 /// Members that a joiner asks before it begins anew.
@@ -115,8 +89,8 @@ impl Ring {
             rng: Rng::new(seed, Stream::World),
             habits,
             members: BTreeMap::new(),
-            due: BinaryHeap::new(),
-            numbered: count,
+            due: Queue::new(),
+            next_node: count,
         };
         for peer in &peers {
             let table = Table::found(*peer, &peers, habits.kept).with_flaw(habits.flaw);
@@ -157,8 +131,8 @@ impl Ring {
 
     /// A new node begins to join.
     pub fn join(&mut self) {
-        let joiner = Peer::of(NodeId(self.numbered));
-        self.numbered += 1;
+        let joiner = Peer::of(NodeId(self.next_node));
+        self.next_node += 1;
         self.find_place(joiner);
     }
 
@@ -205,14 +179,13 @@ impl Ring {
 
     /// Lets the next thing happen, if it happens by then.
     pub fn step(&mut self, until_us: u64) -> bool {
-        let is_due = self.due.peek().is_some_and(|Reverse(due)| due.at_us <= until_us);
-        if !is_due {
+        if self.due.next_at_us().is_none_or(|at_us| at_us > until_us) {
             self.now_us = self.now_us.max(until_us);
             return false;
         }
-        if let Some(Reverse(due)) = self.due.pop() {
-            self.now_us = due.at_us;
-            self.happen(due.event);
+        if let Some((at_us, event)) = self.due.pop() {
+            self.now_us = at_us;
+            self.happen(event);
         }
         true
     }
@@ -315,12 +288,7 @@ impl Ring {
     }
 
     fn after(&mut self, delay_us: u64, event: Event) {
-        self.numbered += 1;
-        self.due.push(Reverse(Due {
-            at_us: self.now_us + delay_us,
-            number: self.numbered,
-            event,
-        }));
+        self.due.push(self.now_us + delay_us, event);
     }
 
     /// The way as the papers count it: who was asked until somebody named who answers; neither this nor the one that asks.

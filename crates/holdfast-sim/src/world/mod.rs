@@ -13,7 +13,7 @@ mod faults;
 mod lifecycle;
 mod member;
 mod network;
-mod queue;
+pub(crate) mod queue;
 mod rot;
 
 use std::collections::BTreeMap;
