@@ -98,6 +98,7 @@ impl Inner {
                     let _ = client.send(answer);
                 }
             }
+            Effect::Found(..) => {}
             Effect::RegistryChanged(registry) => {
                 let mut current = self.registry.write().unwrap_or_else(PoisonError::into_inner);
                 *current = registry;

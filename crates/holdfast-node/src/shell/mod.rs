@@ -262,6 +262,7 @@ impl Shell {
             fingerprint_key: FingerprintKey(config.identity.secret.derive("fingerprints")),
             compare_every_ms: config.upkeep.compare_every_ms,
             scrub_every_ms: config.upkeep.scrub_every_ms,
+            addresses: Arc::new(cluster.peer_addresses()),
             gossip_seed: random_u64(),
             planted: None,
         };
