@@ -94,6 +94,7 @@ impl Founder {
             members: Vec::new(),
             bounds: Bounds::default(),
             strangers: Some(self.registrar.clone()),
+            gateways: None,
         };
         // No member can be admitted yet, but the door with its bounds is the same.
         let door = Peers::start(listening, listener, Arc::new(Nobody))?;

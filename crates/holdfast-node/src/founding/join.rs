@@ -12,7 +12,9 @@ use crate::identity::authority::{fingerprint, generate_key, public_key};
 use crate::identity::files::{self, SECRET};
 use crate::identity::{Identity, IdentityError, PRIVATE_KEY_TAG, from_pem, to_pem};
 use crate::peer::frame::Kind;
-use crate::peer::{HandshakeError, Reader, Secured, WireError, Writer, any_member, dial_tls, stranger, tune};
+use crate::peer::{
+    ALPN_JOIN, HandshakeError, Reader, Secured, WireError, Writer, any_member, dial_tls, stranger, tune,
+};
 use rustls::ClientConfig;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -87,7 +89,7 @@ pub async fn join(config: JoinConfig) -> Result<Founding, FoundingError> {
     }
     let key_path = config.data.join("identity.joining");
     let key = load_or_make_key(&key_path)?;
-    let tls = stranger(Arc::new(PinnedAuthority(config.token.fingerprint)))?;
+    let tls = stranger(Arc::new(PinnedAuthority(config.token.fingerprint)), ALPN_JOIN)?;
     let mut backoff = BACKOFF_MIN;
     let founded = loop {
         match attempt(&config, &tls, &key).await {

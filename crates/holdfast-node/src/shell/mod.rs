@@ -387,6 +387,7 @@ impl Inner {
             members: members.collect(),
             bounds: peer::Bounds::default(),
             strangers,
+            gateways: None,
         };
         let receiver = Arc::new(drive::PeerEvents::new(self));
         let peers = Peers::start(config, listener, receiver).map_err(StartError::Credentials)?;

@@ -66,6 +66,7 @@ fn serve(founding: &Founding, strangers: Arc<dyn Strangers>, listener: Arc<TcpLi
         members: founding.peers(),
         bounds: Bounds::default(),
         strangers: Some(strangers),
+        gateways: None,
     };
     Peers::start(config, listener, Arc::new(Nobody)).expect("start")
 }
