@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod buffers;
+pub mod desk;
 pub mod founding;
 pub mod gossip;
 pub mod identity;

@@ -5,19 +5,13 @@
 //! effects are carried out after the lock is released. The road not taken is a thread of its own for the core: each
 //! request would wake it twice, which costs more than the request.
 
-mod bodies;
-mod body_memory;
+mod ask;
 mod cluster;
 mod drive;
 mod members;
-mod objects;
-mod registry;
 mod timer;
-mod tokens;
 
-pub use bodies::{BodyReader, ChunkedWriter};
 pub use cluster::{Addresses, Cluster, RootKey};
-pub use registry::{CreateBucket, DeleteBucketFault};
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -38,6 +32,7 @@ use holdfast_store::{Engine, Options};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 
+use crate::desk::{Desk, DeskConfig, context_key};
 use crate::gossip::Datagrams;
 use crate::identity::{Identity, IdentityError, Stored, note_stored, stored};
 use crate::peer::{self, Peers, Strangers};
@@ -194,6 +189,7 @@ impl std::error::Error for StartError {}
 #[derive(Clone)]
 pub struct Shell {
     inner: Arc<Inner>,
+    desk: Desk,
 }
 
 struct Inner {
@@ -207,9 +203,6 @@ struct Inner {
     waiting: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
     next_token: AtomicU64,
     registry: RwLock<Arc<Registry>>,
-    key_lookups: registry::Lookups,
-    /// Room for bodies under way.
-    bodies: body_memory::BodyMemory,
     /// How many rows of the registry the log was told could not be read.
     entries_unreadable: AtomicU64,
     cluster: Cluster,
@@ -219,8 +212,6 @@ struct Inner {
     /// Members whose messages were dropped because too much waited: to be compared with once that is over.
     missed: Mutex<Vec<NodeId>>,
     stopping: AtomicBool,
-    /// See [`Forgetting::commit_within_ms`].
-    commit_within_ms: u64,
     /// Events, and when they happened; `None` once the node is about to end.
     news: Mutex<Option<broadcast::Sender<(u64, ClusterEvent)>>>,
     store_events: Arc<drive::StoreEvents>,
@@ -231,6 +222,15 @@ struct Inner {
 struct Core {
     node: Node,
     engine: Engine,
+}
+
+/// Front ends put their requests to a node as to any desk.
+impl std::ops::Deref for Shell {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        &self.desk
+    }
 }
 
 impl Shell {
@@ -272,8 +272,6 @@ impl Shell {
         let (actor, boot, entries_unreadable) = (node.actor(), node.boot(), node.entries_unreadable());
         let inner = Arc::new(Inner {
             registry: RwLock::new(node.registry()),
-            key_lookups: registry::Lookups::default(),
-            bodies: body_memory::BodyMemory::new(config.body_bytes_max),
             entries_unreadable: AtomicU64::new(0),
             core: Mutex::new(Core { node, engine }),
             peers: OnceLock::new(),
@@ -288,7 +286,6 @@ impl Shell {
             missed: Mutex::new(Vec::new()),
             stopping: AtomicBool::new(false),
             store_events: completions.clone(),
-            commit_within_ms: config.forgetting.commit_within_ms,
             news: Mutex::new(Some(broadcast::Sender::new(NEWS_MAX))),
             on_end: config.on_end,
             on_rest: config.on_rest,
@@ -300,7 +297,29 @@ impl Shell {
         inner.gossip(address)?;
         tokio::spawn(timer::run(Arc::downgrade(&inner)));
         inner.connect(actor, boot, listener, config.strangers)?;
-        Ok(Self { inner })
+        let desk = Desk::new(
+            inner.clone(),
+            DeskConfig {
+                root: inner.cluster.root.clone(),
+                context_key: context_key(&inner.identity.secret),
+                body_bytes_max: config.body_bytes_max,
+                commit_within_ms: config.forgetting.commit_within_ms,
+            },
+        );
+        Ok(Self { inner, desk })
+    }
+
+    /// Where front ends put their requests.
+    #[must_use]
+    pub const fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// How often in this run a bucket or access key on this disk could not be read: damaged, or written by a newer
+    /// version.
+    #[must_use]
+    pub fn entries_unreadable(&self) -> u64 {
+        self.inner.lock_core().node.entries_unreadable()
     }
 
     /// This member's id.
@@ -418,6 +437,6 @@ fn random_u64() -> u64 {
 }
 
 /// A random 128-bit name.
-fn random_u128() -> u128 {
+pub(crate) fn random_u128() -> u128 {
     (u128::from(random_u64()) << 64) | u128::from(random_u64())
 }

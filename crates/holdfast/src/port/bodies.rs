@@ -11,7 +11,8 @@ use holdfast_api::objects::{BodyPurpose, BodyStream, BodyWriter};
 use holdfast_core::bucket::Bucket;
 use holdfast_core::content::{BodyForm, StoredBody};
 use holdfast_core::request::WriteError;
-use holdfast_node::shell::{BodyReader, ChunkedWriter, Shell};
+use holdfast_node::desk::{BodyReader, ChunkedWriter};
+use holdfast_node::shell::Shell;
 
 use super::requests::object_key;
 

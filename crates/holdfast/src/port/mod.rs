@@ -24,7 +24,8 @@ use holdfast_core::request::{
     WriteError,
 };
 use holdfast_core::wire::side::decode_manifest;
-use holdfast_node::shell::{CreateBucket, DeleteBucketFault, Shell};
+use holdfast_node::desk::{CreateBucket, DeleteBucketFault};
+use holdfast_node::shell::Shell;
 
 /// A node's shell behind the port.
 pub struct Port {

@@ -1,11 +1,11 @@
-//! The shell's side of the registry (rules B1, B3): buckets and access keys, read from memory, asked of a majority when
+//! The registry as front ends need it (rules B1, B3): buckets and access keys, read from memory, asked of a majority when
 //! unknown, written to a majority.
 //!
 //! Whoever signs a request names an access key, known or not, before anything about him is known. So an unknown name must
 //! be cheap: ids that no cluster makes are refused unread, and only a few of the others are looked up at a time.
 
 use std::future::Future;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use holdfast_core::content::StoredBody;
 use holdfast_core::context::Context;
 use holdfast_core::ids::{ObjectKey, RequestId, SYSTEM_BUCKET};
 use holdfast_core::registry::{
-    Entry, N_DEFAULT, Registry, access_key_row_key, bucket_id, bucket_row_key, default_shards, system_settings,
+    Entry, N_DEFAULT, access_key_row_key, bucket_id, bucket_row_key, default_shards, system_settings,
 };
 use holdfast_core::request::{
     Answer, Get, List, PageEntry, Put, PutValue, ReadFault, StateChange, Upload, UploadStep, WantedBodies, WriteError,
@@ -26,7 +26,8 @@ use holdfast_core::wire::side::{EntryRow, decode_entry_row, encode_entry_with};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use super::{Shell, random_u128};
+use super::{Desk, Sizes};
+use crate::shell::random_u128;
 
 /// Access keys looked up at a majority at a time. A key is unknown here only for a moment after it was made elsewhere, so
 /// few are needed; strangers can cause no more.
@@ -62,26 +63,10 @@ pub enum DeleteBucketFault {
     Write(WriteError),
 }
 
-impl Shell {
-    /// Buckets and access keys as this node knows them.
-    #[must_use]
-    pub fn registry(&self) -> Arc<Registry> {
-        self.inner
-            .registry
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// How often in this run a bucket or access key on this disk could not be read: damaged, or written by a newer
-    /// version.
-    #[must_use]
-    pub fn entries_unreadable(&self) -> u64 {
-        self.inner.lock_core().node.entries_unreadable()
-    }
-
-    fn system(&self) -> Settings {
-        system_settings(self.inner.cluster.layout.members().len())
+impl Desk {
+    async fn system(&self) -> Result<Settings, ReadFault> {
+        let Sizes { members, .. } = self.inner.asks.sizes().await?;
+        Ok(system_settings(members))
     }
 
     /// The live bucket of this name, from memory or, if unknown here, from a majority.
@@ -135,7 +120,7 @@ impl Shell {
 
     /// The key that founding made; it is part of the cluster file and cannot be turned off.
     fn root_key(&self) -> Option<AccessKey> {
-        let root = &self.inner.cluster.root;
+        let root = &self.inner.root;
         Some(AccessKey {
             id: root.id.clone(),
             secret: root.secret.clone(),
@@ -160,13 +145,13 @@ impl Shell {
             Some(Entry::Bucket(bucket)) => bucket.deletions,
             _ => 0,
         };
-        let layout = &self.inner.cluster.layout;
+        let Sizes { members, partitions } = self.inner.asks.sizes().await.map_err(unread)?;
         let n = new.n.unwrap_or(N_DEFAULT);
         let majority = n / 2 + 1;
         let settings = Settings {
             id: bucket_id(name, deletions),
             version: 1,
-            shards: default_shards(layout.members().len(), layout.partition_count()),
+            shards: default_shards(members, partitions),
             n,
             r: new.r.unwrap_or(majority),
             w: new.w.unwrap_or(majority),
@@ -246,7 +231,7 @@ impl Shell {
         };
         let got = self
             .get(Get {
-                settings: self.system(),
+                settings: self.system().await?,
                 key,
                 r: None,
                 bodies: WantedBodies::Newest,
@@ -269,6 +254,7 @@ impl Shell {
             );
             ReadFault::Damaged
         })?;
+        self.inner.asks.learn(&row.entry);
         Ok(ReadRow {
             row: Some(row),
             context,
@@ -283,7 +269,7 @@ impl Shell {
             let (prefix, delimiter) = (prefix.to_owned(), String::new());
             let page = self
                 .list(List {
-                    settings: self.system(),
+                    settings: self.system().await?,
                     prefix,
                     delimiter,
                     after,
@@ -310,7 +296,7 @@ impl Shell {
         let extensions = read.row.map(|row| row.extensions).unwrap_or_default();
         let body = StoredBody::Inline(Bytes::from(encode_entry_with(entry, &extensions)));
         let put = Put {
-            settings: self.system(),
+            settings: self.system().await.map_err(unread)?,
             key: ObjectKey {
                 bucket: SYSTEM_BUCKET,
                 key: entry.row_key(),

@@ -1,19 +1,14 @@
-//! Asking the core: one request, one answer.
-
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+//! Requests whose answers are of one kind.
 
 use holdfast_core::bucket::Settings;
-use holdfast_core::ids::{ObjectKey, RequestId};
-use holdfast_core::node::{ClientToken, Input};
-use holdfast_core::place::{Place, partition_of, shard_position};
+use holdfast_core::ids::RequestId;
 use holdfast_core::request::{
-    Answer, ClientRequest, Count, Get, Got, List, Location, Page, Put, PutOutcome, ReadFault, Request, StateChange,
-    Upload, UploadStep, WriteError, WriteFault,
+    Answer, Count, Get, Got, List, Page, Put, PutOutcome, ReadFault, Request, StateChange, Upload, UploadStep,
+    WriteError, WriteFault,
 };
-use tokio::sync::oneshot;
 
-use super::{Inner, REQUESTS_MAX, Shell, random_u128};
+use super::Desk;
+use crate::shell::random_u128;
 
 /// How long a read is worked on, in milliseconds. Shorter than the patience of any SDK, so that the client gets a reason
 /// and not a broken connection.
@@ -21,50 +16,7 @@ const READ_DEADLINE_MS: u32 = 20_000;
 /// How long a write is worked on, in milliseconds.
 const WRITE_DEADLINE_MS: u32 = 30_000;
 
-/// Forgets who waits when the waiting ends early.
-struct Waiting<'a> {
-    inner: &'a Inner,
-    token: u64,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.inner
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.token);
-    }
-}
-
-impl Shell {
-    /// Asks the core and waits for its answer. `None`: too much is in flight, or the node is stopping; nothing was begun.
-    /// A caller that goes away stops nothing: what was begun ends by itself.
-    pub async fn ask(&self, request: RequestId, deadline_ms: u32, what: Request) -> Option<Answer> {
-        let (tell, told) = oneshot::channel();
-        let token = self.inner.next_token.fetch_add(1, Ordering::Relaxed);
-        {
-            let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if waiting.len() >= REQUESTS_MAX || self.inner.stopping.load(Ordering::Acquire) {
-                return None;
-            }
-            waiting.insert(token, tell);
-        }
-        let _waiting = Waiting {
-            inner: &self.inner,
-            token,
-        };
-        self.inner.feed(Input::Client(
-            ClientToken(token),
-            ClientRequest {
-                request,
-                deadline_ms,
-                what,
-            },
-        ));
-        told.await.ok()
-    }
-
+impl Desk {
     /// A request whose answer must be a write's.
     async fn write<T>(
         &self,
@@ -153,24 +105,5 @@ impl Shell {
     /// A step of a multipart upload that reads.
     pub async fn upload_read(&self, upload: Upload) -> Result<Answer, ReadFault> {
         self.read(Request::Upload(upload), Some).await
-    }
-
-    /// Where a key lives.
-    #[must_use]
-    pub fn locate(&self, settings: &Settings, key: &str) -> Location {
-        let layout = &self.inner.cluster.layout;
-        let object = ObjectKey {
-            bucket: settings.id,
-            key: key.to_owned(),
-        };
-        let place = Place::of_object(settings, &object, layout.partition_bits());
-        let position = shard_position(settings.id, place.shard, settings.shards);
-        let partition = partition_of(position, layout.partition_bits());
-        Location {
-            position,
-            partition,
-            preference_list: layout.preference_list(partition).collect(),
-            homes: layout.homes_count(settings.n) as u8,
-        }
     }
 }

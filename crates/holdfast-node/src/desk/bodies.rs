@@ -15,9 +15,10 @@ use holdfast_core::ids::{ChunkId, ObjectKey, PartId, RequestId};
 use holdfast_core::request::{Answer, ReadChunk, ReadFault, Request, StateChange, WriteChunk, WriteError, WriteFault};
 use holdfast_core::wire::side::decode_manifest;
 
+use super::Desk;
 use super::body_memory::Room;
-use super::{Shell, random_u128};
 use crate::buffers;
+use crate::shell::random_u128;
 
 /// Chunks of one body on their way to disks at once. Two keep client and disks busy at the same time; more would only
 /// hold more memory.
@@ -40,7 +41,7 @@ type Flight = Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send>>;
 
 /// Cuts a body into chunks and sends them to their homes while it arrives.
 pub struct ChunkedWriter {
-    shell: Shell,
+    desk: Desk,
     settings: Settings,
     owner: ObjectKey,
     part: PartId,
@@ -60,19 +61,19 @@ pub struct ChunkedWriter {
 impl ChunkedWriter {
     /// A writer for a plain object's body.
     #[must_use]
-    pub fn object(shell: &Shell, settings: Settings, owner: ObjectKey) -> Self {
-        Self::new(shell, settings, owner, true, shell.inner.commit_within_ms)
+    pub fn object(desk: &Desk, settings: Settings, owner: ObjectKey) -> Self {
+        Self::new(desk, settings, owner, true, desk.inner.commit_within_ms)
     }
 
     /// A writer for a part of a multipart upload: always chunks.
     #[must_use]
-    pub fn part(shell: &Shell, settings: Settings, owner: ObjectKey) -> Self {
-        Self::new(shell, settings, owner, false, PART_COMMIT_MS)
+    pub fn part(desk: &Desk, settings: Settings, owner: ObjectKey) -> Self {
+        Self::new(desk, settings, owner, false, PART_COMMIT_MS)
     }
 
-    fn new(shell: &Shell, settings: Settings, owner: ObjectKey, may_inline: bool, commit_ms: u64) -> Self {
+    fn new(desk: &Desk, settings: Settings, owner: ObjectKey, may_inline: bool, commit_ms: u64) -> Self {
         Self {
-            shell: shell.clone(),
+            desk: desk.clone(),
             settings,
             owner,
             part: PartId(random_u128()),
@@ -97,7 +98,7 @@ impl ChunkedWriter {
             return Ok(());
         }
         let bytes = length.min(u64::from(CHUNK_BYTES)) + length.min(BESIDE_CHUNK_BYTES);
-        let room = self.shell.inner.bodies.incoming.take(bytes as usize).await;
+        let room = self.desk.inner.bodies.incoming.take(bytes as usize).await;
         self.room = Some(Arc::new(room.ok_or(unchanged(WriteFault::Overloaded))?));
         Ok(())
     }
@@ -105,7 +106,7 @@ impl ChunkedWriter {
     /// How many bodies wait for room, as it changes.
     #[must_use]
     pub fn waiting(&self) -> Arc<AtomicUsize> {
-        self.shell.inner.bodies.incoming.waiting()
+        self.desk.inner.bodies.incoming.waiting()
     }
 
     /// Takes the next bytes; waits when the disks are slower than the client.
@@ -199,14 +200,14 @@ impl ChunkedWriter {
         self.begin(None).await?;
         let own = self.room.clone();
         // The next chunk fills up meanwhile, if there is room for both.
-        let more = self.shell.inner.bodies.incoming.try_take(write.body.len());
+        let more = self.desk.inner.bodies.incoming.try_take(write.body.len());
         let is_alone = more.is_none();
-        let shell = self.shell.clone();
+        let desk = self.desk.clone();
         // Spawned, so that it goes on while the client's next bytes are awaited.
         let task = tokio::spawn(async move {
             // It goes on when the client is gone, too, and so does what it takes.
             let _room = (own, more);
-            match shell
+            match desk
                 .ask(RequestId(0), CHUNK_DEADLINE_MS, Request::WriteChunk(write))
                 .await
             {
@@ -245,7 +246,7 @@ type Reading = Pin<Box<dyn Future<Output = Result<Bytes, ReadFault>> + Send>>;
 
 /// Reads a range of a body, piece by piece.
 pub struct BodyReader {
-    shell: Shell,
+    desk: Desk,
     settings: Settings,
     pieces: VecDeque<Piece>,
     /// Bytes that need no disk: an inline body.
@@ -260,9 +261,9 @@ pub struct BodyReader {
 impl BodyReader {
     /// A reader of `range` of a body: `form` as the version tells it, `row` its body row.
     #[must_use]
-    pub fn new(shell: &Shell, settings: Settings, form: BodyForm, row: &Bytes, range: Range<u64>) -> Self {
+    pub fn new(desk: &Desk, settings: Settings, form: BodyForm, row: &Bytes, range: Range<u64>) -> Self {
         let mut reader = Self {
-            shell: shell.clone(),
+            desk: desk.clone(),
             settings,
             pieces: VecDeque::new(),
             ready: None,
@@ -320,7 +321,7 @@ impl BodyReader {
             return Ok(());
         };
         let next = self.pieces.get(1).map_or(0, |next| next.length);
-        let outgoing = &self.shell.inner.bodies.outgoing;
+        let outgoing = &self.desk.inner.bodies.outgoing;
         let room = outgoing.take((first.length + next / 2) as usize).await;
         self.room = Some(room.ok_or(ReadFault::Overloaded)?);
         if next > 0 {
@@ -337,9 +338,9 @@ impl BodyReader {
             from,
             length,
         };
-        let shell = self.shell.clone();
+        let desk = self.desk.clone();
         let task = tokio::spawn(async move {
-            match shell
+            match desk
                 .ask(RequestId(0), RANGE_DEADLINE_MS, Request::ReadChunk(read))
                 .await
             {

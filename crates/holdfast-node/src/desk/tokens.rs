@@ -5,14 +5,14 @@ use holdfast_core::context::Context;
 use holdfast_core::ids::BucketId;
 use holdfast_core::wire::context::{decode_context, encode_context};
 
-use super::Shell;
+use super::Desk;
 
 /// Length of the authentication code in bytes.
 const CODE_BYTES: usize = 16;
 /// A context of the most lives anyone should have, in hex; longer tokens are not looked at.
 const TOKEN_CHARS_MAX: usize = 16 * 1024;
 
-impl Shell {
+impl Desk {
     /// A context as a token for one key.
     #[must_use]
     pub fn seal_context(&self, bucket: BucketId, key: &str, context: &Context) -> String {
@@ -42,7 +42,7 @@ impl Shell {
     }
 
     fn code(&self, bucket: BucketId, key: &str, context: &[u8]) -> [u8; CODE_BYTES] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.identity().secret.derive("context tokens"));
+        let mut hasher = blake3::Hasher::new_keyed(&self.inner.context_key);
         hasher.update(&bucket.0.to_be_bytes());
         hasher.update(&(key.len() as u64).to_be_bytes());
         hasher.update(key.as_bytes());
