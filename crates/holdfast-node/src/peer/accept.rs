@@ -174,6 +174,7 @@ async fn identify(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) 
         mut writer,
         certificate,
         alpn,
+        ..
     } = secured.map_err(|error| cause(&error))?;
     if alpn.as_deref() == Some(ALPN_JOIN) {
         let Some(strangers) = &shared.config.strangers else {

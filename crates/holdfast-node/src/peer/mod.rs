@@ -24,6 +24,8 @@ mod tls;
 mod wire;
 
 pub use accept::tune;
+#[cfg(test)]
+pub use handshake::accept as accept_tls;
 pub use handshake::{HandshakeError, Secured, dial as dial_tls};
 pub use outbox::Sent;
 pub use tls::{ALPN_JOIN, Credentials, CredentialsError, any_member, provider, stranger};
