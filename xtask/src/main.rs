@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci`, `tidy`, `sim`, `clients`, `faults`, `bench`, `setup`.
+//! The project's own commands: `cargo xtask ci`, `tidy`, `sim`, `clients`, `faults`, `containers`, `image`, `bench`, `setup`.
 //!
 //! Why a program and not shell scripts: it runs wherever the project builds, its rules are tested like other
 //! code, and a checkout on a laptop runs exactly what the build server runs. It uses the standard library only, so
@@ -10,7 +10,9 @@ mod bench;
 mod ci;
 mod clients;
 mod cluster;
+mod containers;
 mod faults;
+mod image;
 mod json;
 mod process;
 mod setup;
@@ -30,6 +32,9 @@ usage: cargo xtask COMMAND
   clients [--only NAME]... [--binary FILE]  real S3 clients against a real three-node cluster
   faults [--minutes M] [--seed S] [--smoke] [--scenario NAME] [--binary FILE]
                                             five real nodes on five hosts under faults; needs Linux and root
+  image [--profile dist|release|dev] [--tag NAME] [--binary FILE]
+                                            the static binary, and a container image of it; needs docker
+  containers [--binary FILE] [--ports NNN]  deploy/: the manifests, and five containers; the latter needs docker-compose
   bench [--endpoint URL]... [--json FILE] [--quick] [--binary FILE]
                                             the load generator and the tables of bench/README.md
 ";
@@ -47,6 +52,8 @@ fn main() -> ExitCode {
         "sim" => sim::run(rest),
         "clients" => clients::run(rest),
         "faults" => faults::run(rest),
+        "image" => image::run(rest),
+        "containers" => containers::run(rest),
         "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -284,6 +284,9 @@ pub struct ClusterView {
     pub partitions: u32,
     /// Every member of the layout, this node included.
     pub members: Vec<MemberView>,
+    /// With whom the node answering registered when the cluster was founded, and at which address; itself if it is the founder. It
+    /// knows this of itself alone.
+    pub registered_with: Option<(NodeId, String)>,
     /// Whether the node answering acknowledges writes before they are on disk: a power cut loses them. It knows this of
     /// itself alone.
     pub unsafe_no_sync: bool,

@@ -9,12 +9,14 @@ use clap_complete::Shell;
 use crate::client::bucket::{BucketVerb, Mb, Rb};
 use crate::client::cluster::{ClusterVerb, Locate};
 use crate::client::copy::Cp;
+use crate::client::env::Env;
+use crate::client::health::Health;
 use crate::client::key::KeyVerb;
 use crate::client::list::Ls;
 use crate::client::object::{Cat, Stat};
 use crate::client::remove::Rm;
 use crate::client::repair::Repair;
-use crate::client::{bucket, cluster, copy, key, list, object, remove, repair};
+use crate::client::{bucket, cluster, copy, env, health, key, list, object, remove, repair};
 use crate::config::ServerArgs;
 use crate::dev::Dev;
 use crate::failure::{Failure, local};
@@ -61,6 +63,8 @@ pub enum Verb {
     Cluster(ClusterVerb),
     Locate(Locate),
     Repair(Repair),
+    Health(Health),
+    Env(Env),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -93,6 +97,8 @@ async fn client(verb: Verb, json: bool) -> Result<(), Failure> {
         Verb::Cluster(verb) => cluster::run(verb, json).await,
         Verb::Locate(args) => cluster::locate(args, json).await,
         Verb::Repair(args) => repair::run(args, json).await,
+        Verb::Health(args) => health::run(args, json).await,
+        Verb::Env(args) => env::run(args, json).await,
         Verb::Server(_) | Verb::Dev(_) | Verb::Completions { .. } => Ok(()),
     }
 }
@@ -139,6 +145,8 @@ mod tests {
             "holdfast server --found 3",
             "holdfast repair --node node-2 --detach --json",
             "holdfast server --join 127.0.0.1:9002 --token T",
+            "holdfast server --cluster-of 5 --join a:9002,b --cluster-secret-file F",
+            "holdfast health --live",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -288,6 +288,7 @@ impl Objects for MemoryObjects {
                 clock_ahead_ms: None,
                 facts: None,
             }],
+            registered_with: None,
             // There is no disk at all.
             unsafe_no_sync: true,
             clock_off_ms: None,

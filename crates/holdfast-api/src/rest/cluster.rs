@@ -18,6 +18,11 @@ use super::{App, Shared};
 pub(super) async fn view(State(app): App) -> Json<Value> {
     let view = app.objects.cluster();
     let names = Names::of(&*app.objects);
+    let registered_with = view.registered_with.as_ref().map(|(founder, address)| {
+        let mut with = names.node(*founder);
+        with["address"] = json!(address);
+        with
+    });
     let members: Vec<Value> = view
         .members
         .iter()
@@ -38,6 +43,7 @@ pub(super) async fn view(State(app): App) -> Json<Value> {
                 "hints_owed": member.hints_owed,
                 "facts": member.facts.as_ref().map(facts),
                 "self": member.id == view.node,
+                "registered_with": registered_with.as_ref().filter(|_| member.id == view.node),
             })
         })
         .collect();

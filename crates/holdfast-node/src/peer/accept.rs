@@ -175,6 +175,7 @@ async fn identify(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) 
         mut writer,
         certificate,
         alpn,
+        ..
     } = secured.map_err(|error| cause(&error))?;
     let stranger = match alpn.as_deref() {
         Some(ALPN_JOIN) => Some((

@@ -26,6 +26,8 @@ mod tls;
 mod wire;
 
 pub use accept::tune;
+#[cfg(test)]
+pub use handshake::accept as accept_tls;
 pub use handshake::{HandshakeError, Secured, dial as dial_tls};
 pub use hosts::{HostReceiver, Hosts};
 pub use outbox::Sent;

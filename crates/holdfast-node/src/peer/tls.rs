@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// ALPN of a member that wants to send messages.
 pub const ALPN_PEER: &[u8] = b"holdfast-peer/1";
 /// ALPN of a node without certificate that wants to register.
-pub const ALPN_JOIN: &[u8] = b"holdfast-join/1";
+pub const ALPN_JOIN: &[u8] = b"holdfast-join/2";
 /// ALPN of a gateway without certificate that wants one.
 pub const ALPN_GATEWAY: &[u8] = b"holdfast-gateway/1";
 

@@ -14,7 +14,7 @@ use crate::quantity::show_bytes;
 /// What can be asked of the cluster
 #[derive(Subcommand, Debug)]
 pub enum ClusterVerb {
-    /// Every member: name, zone, state, disk, addresses
+    /// Every member: name, zone, state, hints owed to it, disk, addresses; and which node says so
     Members {
         #[command(flatten)]
         rest: RestArgs,
@@ -105,13 +105,16 @@ async fn maintenance(rest: &RestArgs, node: &str, on: bool, json: bool) -> Resul
 
 async fn members(rest: &RestArgs, json: bool) -> Result<(), Failure> {
     let answer = Rest::from_args(rest)?.get(&["cluster"], &[]).await?;
+    let seen_from = answer.get("node").and_then(|node| text(node, "name")).unwrap_or("?");
     let mut out = Printer::new(json);
     let mut rows = table(&[
-        "node", "name", "zone", "state", "since", "boot", "disk", "capacity", "address", "s3",
+        "node", "name", "zone", "state", "since", "hints", "boot", "disk", "capacity", "address", "s3", "rest",
     ]);
     for member in list(&answer, "members") {
         if json {
-            out.line("", || member.clone())?;
+            let mut told = member.clone();
+            told["seen_from"] = json!(seen_from);
+            out.line("", || told)?;
             continue;
         }
         let shown = |field| text(member, field).unwrap_or_default().to_owned();
@@ -127,17 +130,41 @@ async fn members(rest: &RestArgs, json: bool) -> Result<(), Failure> {
             shown("zone"),
             state(member),
             shown("since"),
+            number(member, "hints_owed").to_string(),
             number(facts, "boot").to_string(),
             disk,
             capacity,
             shown("address"),
             shown("s3"),
+            shown("rest"),
         ]);
     }
     if !json {
         out.line(rows, || Value::Null)?;
+        out.line(seen_by(&answer, seen_from), || Value::Null)?;
     }
     out.finish()
+}
+
+/// Who told all this, and how it came to the cluster: of the others only they know that themselves.
+fn seen_by(answer: &Value, seen_from: &str) -> String {
+    let own = list(answer, "members")
+        .iter()
+        .find(|member| member.get("self").and_then(Value::as_bool) == Some(true));
+    let with = own
+        .and_then(|own| own.get("registered_with"))
+        .filter(|with| !with.is_null());
+    match with {
+        None => format!("As seen from {seen_from}."),
+        Some(with) if text(with, "name") == Some(seen_from) => {
+            format!("As seen from {seen_from}, with which the others registered when the cluster was founded.")
+        }
+        Some(with) => format!(
+            "As seen from {seen_from}, which registered with {} at {} when the cluster was founded.",
+            text(with, "name").unwrap_or("?"),
+            text(with, "address").unwrap_or("?")
+        ),
+    }
 }
 
 async fn status(rest: &RestArgs, json: bool) -> Result<(), Failure> {

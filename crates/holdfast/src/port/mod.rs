@@ -25,6 +25,7 @@ use holdfast_core::request::{
 };
 use holdfast_core::wire::side::decode_manifest;
 use holdfast_node::desk::{CreateBucket, DeleteBucketFault};
+use holdfast_node::founding::RegisteredWith;
 use holdfast_node::shell::Shell;
 
 /// A node's shell behind the port.
@@ -32,12 +33,18 @@ pub struct Port {
     shell: Shell,
     /// This node acknowledges writes before they are on disk.
     unsafe_no_sync: bool,
+    /// With whom it registered when the cluster was founded, if that is known.
+    registered_with: Option<RegisteredWith>,
 }
 
 impl Port {
     /// A running node behind the port.
-    pub fn over(shell: Shell, unsafe_no_sync: bool) -> Arc<dyn Objects> {
-        Arc::new(Self { shell, unsafe_no_sync })
+    pub fn over(shell: Shell, unsafe_no_sync: bool, registered_with: Option<RegisteredWith>) -> Arc<dyn Objects> {
+        Arc::new(Self {
+            shell,
+            unsafe_no_sync,
+            registered_with,
+        })
     }
 }
 
@@ -268,7 +275,7 @@ impl Objects for Port {
     }
 
     fn cluster(&self) -> ClusterView {
-        cluster::view(&self.shell, self.unsafe_no_sync)
+        cluster::view(&self.shell, self.unsafe_no_sync, self.registered_with.as_ref())
     }
 
     fn maintain(&self, node: NodeId, on: bool) -> bool {
