@@ -6,6 +6,7 @@
 mod buffers;
 pub mod desk;
 pub mod founding;
+pub mod gateway;
 pub mod gossip;
 pub mod identity;
 pub mod peer;

@@ -21,7 +21,7 @@ pub use directions::{Directions, PLACED_MAX, Placement};
 
 use crate::chord::{Lookup, Peer};
 use crate::coordinate::handing::Handing;
-use crate::ids::{ClusterId, NodeId, Position, Tick};
+use crate::ids::{ClusterId, NodeId, Partition, Position, Tick};
 use crate::message::{Envelope, Header, Message, OpId};
 use crate::node::{ClientToken, Found};
 use crate::planted::Planted;
@@ -135,6 +135,13 @@ impl Gateway {
     #[must_use]
     pub fn sizes(&self) -> Option<(u32, usize)> {
         self.placements.sizes()
+    }
+
+    /// Where a position lives, if that was told lately: its partition, and who holds it, best first.
+    #[must_use]
+    pub fn placement(&self, now: Now, position: Position) -> Option<(Partition, Vec<NodeId>)> {
+        let nodes = self.placements.of(now, position)?.to_vec();
+        Some((self.placements.partition_of(position), nodes))
     }
 
     /// Requests under way.

@@ -29,6 +29,11 @@ impl Placements {
         (*until_us > now.mono_us).then_some(nodes)
     }
 
+    /// Its partition.
+    pub(super) fn partition_of(&self, position: Position) -> Partition {
+        partition_of(position, self.partition_bits)
+    }
+
     /// Takes note of what was told.
     pub(super) fn learn(&mut self, now: Now, placement: Placement) {
         if placement.partition_bits > PARTITION_BITS_MAX || placement.nodes.is_empty() {

@@ -15,13 +15,13 @@
 
 mod admission;
 mod challenge;
-mod encoding;
+pub(crate) mod encoding;
 mod found;
 #[cfg(test)]
 mod in_between;
 mod join;
 mod message;
-mod pin;
+pub(crate) mod pin;
 mod proof;
 mod register;
 mod registered_with;
@@ -38,7 +38,7 @@ pub use proof::SharedSecret;
 pub use registered_with::RegisteredWith;
 pub use registration::{About, Registration};
 pub use seeds::{SeedAddress, Seeds, same_address};
-pub use token::{JoinToken, TokenError};
+pub use token::{JoinToken, TokenError, TokenSecret};
 
 use crate::identity::authority::AuthorityError;
 use crate::identity::{Identity, IdentityError};

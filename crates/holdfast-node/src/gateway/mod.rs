@@ -21,7 +21,7 @@ use holdfast_core::time::Now;
 use holdfast_core::wire::message::{decode, encode};
 use tokio::sync::{Notify, oneshot};
 
-pub use admission::{Admission, AdmissionError, Admitted, join};
+pub use admission::{Admission, AdmissionError, Admitted, AtTheDoor, join};
 pub use token::GatewayToken;
 
 use crate::desk::{Asks, Desk, DeskConfig, Sizes};
@@ -196,7 +196,11 @@ impl Inner {
     }
 
     fn tell(&self, token: ClientToken, told: Told) {
-        let client = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token.0);
+        let client = self
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&token.0);
         if let Some(client) = client {
             let _ = client.send(told);
         }

@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::desk::{Desk, DeskConfig, context_key};
+use crate::gateway::{Admission, AtTheDoor};
 use crate::gossip::Datagrams;
 use crate::identity::{Identity, IdentityError, Stored, note_stored, stored};
 use crate::peer::{self, Peers, Strangers};
@@ -406,12 +407,19 @@ impl Inner {
             members: members.collect(),
             bounds: peer::Bounds::default(),
             strangers,
-            gateways: None,
+            gateways: Some(self.admission()),
         };
         let receiver = Arc::new(drive::PeerEvents::new(self));
         let peers = Peers::start(config, listener, receiver).map_err(StartError::Credentials)?;
         let _ = self.peers.set(peers);
         Ok(())
+    }
+
+    /// Every member admits gateways.
+    fn admission(&self) -> Arc<dyn Strangers> {
+        let contacts = self.cluster.peer_addresses().into_iter().collect();
+        let admission = Admission::new(self.identity.clone(), self.cluster.root.clone(), contacts);
+        Arc::new(AtTheDoor(admission))
     }
 
     fn lock_core(&self) -> std::sync::MutexGuard<'_, Core> {
@@ -430,7 +438,7 @@ fn kernel_boot_id() -> [u8; 16] {
 }
 
 /// A random number from the operating system.
-fn random_u64() -> u64 {
+pub(crate) fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
     u64::from_be_bytes(bytes)
