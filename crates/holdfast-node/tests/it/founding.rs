@@ -358,6 +358,29 @@ fn what_cannot_be_composed_is_not_founded() {
     found_alone(&data, about("me", "127.0.0.1:9002"), payload).expect("founding");
 }
 
+/// A founder that was killed while it published its identity left `identity.new` behind, a directory, where its next start wanted to
+/// write the record of registrations: it did not start any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_identity_that_was_cut_short_is_in_nobodys_way() {
+    let scratch = Scratch::new();
+    let (door, address) = listener().await;
+    for node in ["f", "a"] {
+        let cut_short = scratch.directory(node).join("identity.new");
+        std::fs::create_dir(&cut_short).expect("directory");
+        std::fs::write(cut_short.join("node"), "").expect("write");
+    }
+    let founder = open(&scratch.directory("f"), 2, address);
+    let token = founder.token();
+    let running = run(founder, door);
+    let joined = joining(&scratch.directory("a"), address, token, about("a", "127.0.0.1:1"));
+    soon(join(joined)).await.expect("join");
+    soon(running).await.expect("task").expect("founding");
+    for node in ["f", "a"] {
+        assert!(Identity::load(&scratch.directory(node)).expect("load").is_some());
+        assert!(!scratch.directory(node).join("identity.new").exists());
+    }
+}
+
 #[test]
 fn secrets_are_private_and_damage_is_named() {
     use std::os::unix::fs::PermissionsExt;
