@@ -26,7 +26,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("overload", &["connections_max=64", "body_memory=33554432"]),
 ];
 /// Clients that frame bodies and checksums in another way over HTTPS; they run a second time, as `NAME-tls`.
-const TLS_TOO: &[&str] = &["aws", "boto3", "rclone", "rest"];
+const TLS_TOO: &[&str] = &["aws", "boto3", "grpc", "rclone", "rest"];
 /// Scripts that want more keys than a Python client could write in a reasonable time.
 const NEEDS_LOAD_GENERATOR: &[&str] = &["bounds"];
 const TLS_SUFFIX: &str = "-tls";

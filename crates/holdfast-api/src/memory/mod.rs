@@ -20,6 +20,7 @@ use bytes::Bytes;
 use holdfast_core::bucket::{AccessKey, Bucket, KeyState};
 use holdfast_core::content::{BodyForm, Manifest};
 use holdfast_core::context::Context;
+use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::Soundness;
 use holdfast_core::ids::{ActorId, BucketId, Dot, NodeId, PartId, Tick, UploadId};
@@ -29,9 +30,11 @@ use holdfast_core::request::{
     Count, Got, Location, Page, PutOutcome, ReadFault, StateChange, UploadInfo, UploadPart, WriteError, WriteFault,
 };
 
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
 use crate::objects::{
     BodyPurpose, BodyStream, BodyWriter, BucketCreated, BucketRef, ClusterView, CompleteUpload, DeleteBucketError,
-    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, NewsStream, Objects, PutObject,
+    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, News, NewsStream, Objects, PutObject,
 };
 
 /// The one node there is.
@@ -63,6 +66,7 @@ struct State {
     /// Whether the one node is marked as down on purpose.
     maintenance: bool,
     repair: RepairReport,
+    listeners: Vec<UnboundedSender<News>>,
 }
 
 /// A record and the body rows beside it.
@@ -101,6 +105,16 @@ impl MemoryObjects {
     /// Makes all reads of objects fail so, until told otherwise.
     pub fn fail_reads(&self, fault: Option<ReadFault>) {
         self.lock().read_fault = fault;
+    }
+
+    /// Tells all listeners that something happened.
+    pub fn tell(&self, event: &ClusterEvent) {
+        let news = News::Happened {
+            at_ms: now_ms(),
+            event: event.clone(),
+        };
+        let mut state = self.lock();
+        state.listeners.retain(|listener| listener.send(news.clone()).is_ok());
     }
 
     /// Bodies that are stored in chunks, committed or not.
@@ -263,7 +277,9 @@ impl Objects for MemoryObjects {
     }
 
     fn events(&self) -> NewsStream {
-        Box::pin(futures_util::stream::pending())
+        let (listener, mut news) = unbounded_channel();
+        self.lock().listeners.push(listener);
+        Box::pin(futures_util::stream::poll_fn(move |cx| news.poll_recv(cx)))
     }
 
     fn cluster(&self) -> ClusterView {

@@ -6,7 +6,6 @@ use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use holdfast_core::bucket::Conflict;
 use http::StatusCode;
-use s3s::path::check_bucket_name;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,6 +14,7 @@ use super::caller::Caller;
 use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape;
+use crate::bucket_wish;
 use crate::objects::NewBucket;
 
 /// Largest document taken.
@@ -85,12 +85,6 @@ pub(super) async fn create_named(
 
 async fn make(app: &super::Shared, caller: &Caller, settings: NewSettings) -> Answer {
     let name = settings.name.unwrap_or_default();
-    if !check_bucket_name(&name) {
-        return Err(Problem::bad_request(
-            format!("`{name}` is not a name for a bucket"),
-            "use 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit",
-        ));
-    }
     let conflict = match settings.conflict.as_deref() {
         None | Some("newest") => Conflict::Newest,
         Some("siblings") => Conflict::Siblings,
@@ -101,16 +95,6 @@ async fn make(app: &super::Shared, caller: &Caller, settings: NewSettings) -> An
             ));
         }
     };
-    if [settings.n, settings.r, settings.w].contains(&Some(0)) {
-        return Err(Problem::bad_request(
-            "n, r and w are at least 1",
-            "leave them out for 3, 2 and 2",
-        ));
-    }
-    let n = settings.n.unwrap_or(3);
-    if settings.r.is_some_and(|r| r > n) || settings.w.is_some_and(|w| w > n) {
-        return Err(Problem::bad_request("r and w are at most n", "choose smaller ones"));
-    }
     let new = NewBucket {
         owner: caller.principal.clone(),
         n: settings.n,
@@ -119,6 +103,7 @@ async fn make(app: &super::Shared, caller: &Caller, settings: NewSettings) -> An
         conflict,
         sloppy: settings.sloppy,
     };
+    bucket_wish::check(&name, &new)?;
     let created = app.objects.create_bucket(&name, new).await;
     let created = created.map_err(|error| Problem::write(&error))?;
     let mut answer = shape::bucket(&created.bucket);

@@ -4,7 +4,6 @@
 //! JSON, failures included ([`problem`]); object bodies alone are raw.
 
 mod buckets;
-mod caller;
 mod cluster;
 mod events;
 mod health;
@@ -12,7 +11,6 @@ mod keys;
 mod list;
 mod meta;
 mod object;
-mod problem;
 mod query;
 mod repair;
 mod shape;
@@ -31,10 +29,11 @@ use http::{HeaderName, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use tower_service::Service;
 
+use crate::caller::Verifier;
 use crate::objects::{BucketRef, Objects};
-use crate::request_id;
 use crate::serve::{ApiConfig, Metered, Peer, RequestBody, Ticket};
 use crate::signature::Payload;
+use crate::{caller, problem, request_id};
 use problem::{Answer as Wanted, Problem};
 use verified::VerifiedBody;
 
@@ -52,10 +51,8 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("holdfast-requ
 
 /// The REST front end.
 pub struct RestApp {
-    objects: Arc<dyn Objects>,
     router: Router<()>,
-    admin_token: Option<blake3::Hash>,
-    root_key_id: Option<String>,
+    verifier: Verifier,
     header_bytes_max: usize,
     body_patience: Duration,
 }
@@ -89,19 +86,11 @@ impl RestApp {
             body_patience: config.limits.body_patience,
         });
         Self {
-            objects,
             router: router(shared),
-            admin_token: config.admin_token.as_ref().map(|token| blake3::hash(token.as_bytes())),
-            root_key_id: config.root_key_id.clone(),
+            verifier: Verifier::new(config, objects),
             header_bytes_max: config.limits.header_bytes_max,
             body_patience: config.limits.body_patience,
         }
-    }
-
-    /// Hashes compare in constant time, and tell nothing of the token's length.
-    fn is_admin_token(&self, token: &str) -> bool {
-        self.admin_token
-            .is_some_and(|hash| hash == blake3::hash(token.as_bytes()))
     }
 
     /// Answers one request.
@@ -141,7 +130,10 @@ impl RestApp {
         if empty && held_back {
             peer.continue_first.ask();
         }
-        let body = RequestBody::new(body, ticket.note().clone(), held_back && !empty, self.body_patience);
+        let mut body = RequestBody::new(body, ticket.note().clone(), held_back && !empty, self.body_patience);
+        if head.version == http::Version::HTTP_2 {
+            body = body.with_flagged_end();
+        }
         let sizes = head
             .headers
             .iter()
@@ -158,7 +150,7 @@ impl RestApp {
         if !head.uri.path().starts_with("/v1/") {
             return Ok(Request::from_parts(head, Body::new(body)));
         }
-        let (caller, payload) = caller::verify(self, &head).await?;
+        let (caller, payload) = self.verifier.verify(&head).await?;
         ticket.note().identify(operation(&head), Some(caller.principal.clone()));
         head.extensions.insert(caller);
         let body = match payload {

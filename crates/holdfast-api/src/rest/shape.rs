@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use holdfast_core::bucket::{Bucket, Conflict};
 use holdfast_core::context::Context;
-use holdfast_core::ids::{ActorId, Dot, NodeId, Tick};
+use holdfast_core::ids::NodeId;
 use holdfast_core::record::Version;
 use holdfast_core::request::{Got, PutOutcome};
 use serde_json::{Map, Value, json};
 
+pub(super) use crate::dots::{dot_text, parse_dot};
 use crate::objects::Objects;
 
 /// What people call the nodes.
@@ -50,22 +51,6 @@ pub(super) fn clock(context: &Context) -> Value {
         .lives()
         .map(|(actor, life, tick)| json!({ "actor": actor.to_string(), "life": life.to_string(), "tick": tick.to_string() }))
         .collect()
-}
-
-/// A dot as one word.
-pub(super) fn dot_text(dot: Dot) -> String {
-    format!("{}-{}-{}", dot.actor, dot.life, dot.tick)
-}
-
-/// The dot in such a word.
-pub(super) fn parse_dot(text: &str) -> Option<Dot> {
-    let mut fields = text.split('-').map(|field| u64::from_str_radix(field, 16).ok());
-    let dot = Dot {
-        actor: ActorId(fields.next()??),
-        life: Tick(fields.next()??),
-        tick: Tick(fields.next()??),
-    };
-    fields.next().is_none().then_some(dot)
 }
 
 /// A time for people and programs: `2026-01-02T03:04:05.678Z`.
@@ -179,22 +164,7 @@ pub(super) const fn conflict(conflict: Conflict) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::ids::{ActorId, Dot, Tick};
-
-    use super::{dot_text, parse_dot, time};
-
-    #[test]
-    fn dots_lead_back() {
-        let dot = Dot {
-            actor: ActorId(7),
-            life: Tick(1 << 20),
-            tick: Tick(u64::MAX),
-        };
-        assert_eq!(parse_dot(&dot_text(dot)), Some(dot));
-        for text in ["", "1-2", "1-2-3-4", "x-2-3"] {
-            assert_eq!(parse_dot(text), None, "{text}");
-        }
-    }
+    use super::time;
 
     #[test]
     fn times_have_milliseconds() {

@@ -8,7 +8,7 @@ use axum::extract::multipart::Field;
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Path, State};
 use futures_util::TryStreamExt;
 use holdfast_core::context::Context;
-use holdfast_core::ids::{KEY_BYTES_MAX, RequestId};
+use holdfast_core::ids::RequestId;
 use holdfast_core::request::PutValue;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
@@ -21,7 +21,8 @@ use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape::Place;
 use super::{App, CONTEXT, REQUEST_ID, Shared};
-use crate::checksum::{ALGORITHMS, Algorithm};
+use crate::checksum::Algorithm;
+use crate::claims::{check_key, declared, verify};
 use crate::intake::{self, Plan, Received};
 use crate::limits::BODY_BYTES_MAX;
 use crate::object_headers;
@@ -44,16 +45,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
         check_key(&key)?;
         Ok(Self { bucket, key })
     }
-}
-
-fn check_key(key: &str) -> Result<(), Problem> {
-    if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return Err(Problem::bad_request(
-            "a key has between 1 and 1024 bytes",
-            "choose another key",
-        ));
-    }
-    Ok(())
 }
 
 /// What a write may be asked in its query.
@@ -252,43 +243,6 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     match length {
         Some(length) => Ok(Some(length)),
         None => Err(Problem::bad_request("Content-Length is not a number", "send a number")),
-    }
-}
-
-/// The checksum given in a header, if any.
-fn declared(headers: &HeaderMap) -> Result<Option<(Algorithm, &str)>, Problem> {
-    let mut found = None;
-    for algorithm in ALGORITHMS {
-        if let Some(value) = headers.get(algorithm.header()) {
-            if found.is_some() {
-                return Err(Problem::bad_request("several checksums are given", "give one"));
-            }
-            found = Some((algorithm, value.to_str().unwrap_or_default()));
-        }
-    }
-    Ok(found)
-}
-
-/// Compares what arrived with the digests given.
-fn verify(headers: &HeaderMap, received: &Received) -> Result<(), Problem> {
-    let differs = |what: &str| {
-        Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "bad_digest",
-            format!("the {what} given is not that of the body that arrived"),
-            "send it again; nothing was stored",
-        ))
-    };
-    if let Some(given) = headers.get("content-md5") {
-        let ours = crate::checksum::base64(&received.md5);
-        if given.as_bytes() != ours.as_bytes() {
-            return differs("Content-MD5");
-        }
-    }
-    match (declared(headers)?, received.checksum.as_deref()) {
-        (Some((_, given)), Some(ours)) if given == ours => Ok(()),
-        (Some((algorithm, _)), _) => differs(algorithm.header()),
-        (None, _) => Ok(()),
     }
 }
 

@@ -14,6 +14,8 @@ use bytes::{Buf, Bytes};
 use http::{Method, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 
+use crate::grpc::status_in_trailers;
+
 /// Who asked for what, as far as the handlers have found out. Travels in the request's extensions.
 #[derive(Clone, Default)]
 pub struct RequestNote(Arc<Noted>);
@@ -151,6 +153,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Metered<B> {
             Some(Ok(frame)) => {
                 this.ticket.bytes_out += frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 this.ticket.whole = this.body.is_end_stream();
+                // gRPC says behind the body how it went.
+                if let Some(status) = frame.trailers_ref().and_then(status_in_trailers) {
+                    this.ticket.answered(status);
+                }
             }
             Some(Err(_)) => {}
             None => this.ticket.whole = true,

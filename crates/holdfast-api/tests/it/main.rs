@@ -3,6 +3,8 @@
 mod access_log;
 mod bad_input;
 mod client;
+mod grpc;
+mod http2;
 mod limits;
 mod rest;
 mod s3_bodies;

@@ -1,5 +1,5 @@
-//! What REST says when something did not work: a code, what happened, what to do about it, and whether anything may
-//! have changed. The only table from faults to statuses on this side.
+//! What REST and gRPC say when something did not work: a code, what happened, what to do about it, and whether anything may
+//! have changed. The only table from faults to statuses on this side; gRPC's words are made of it in [`crate::grpc`].
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -14,13 +14,13 @@ use crate::objects::DeleteBucketError;
 /// A request that was not done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Problem {
-    status: StatusCode,
-    error: &'static str,
-    message: String,
-    what_to_do: &'static str,
+    pub(crate) status: StatusCode,
+    pub(crate) error: &'static str,
+    pub(crate) message: String,
+    pub(crate) what_to_do: &'static str,
     /// `None` where nobody can know.
-    state_changed: Option<bool>,
-    down: Vec<String>,
+    pub(crate) state_changed: Option<bool>,
+    pub(crate) down: Vec<String>,
 }
 
 pub(crate) type Answer<T = Response> = Result<T, Problem>;
@@ -44,6 +44,12 @@ impl Problem {
             state_changed: Some(false),
             down: Vec::new(),
         }
+    }
+
+    /// The same of a write that may have changed something.
+    pub(crate) fn with_unknown_state(mut self) -> Self {
+        self.state_changed = None;
+        self
     }
 
     pub(crate) fn bad_request(message: impl Into<String>, what_to_do: &'static str) -> Self {
