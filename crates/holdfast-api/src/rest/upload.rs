@@ -244,7 +244,7 @@ fn malformed(error: &axum::extract::multipart::MultipartError) -> Problem {
     )
 }
 
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(header::CONTENT_LENGTH) else {
         return Ok(None);
     };
@@ -256,7 +256,7 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 /// The checksum given in a header, if any.
-fn declared(headers: &HeaderMap) -> Result<Option<(Algorithm, &str)>, Problem> {
+pub(super) fn declared(headers: &HeaderMap) -> Result<Option<(Algorithm, &str)>, Problem> {
     let mut found = None;
     for algorithm in ALGORITHMS {
         if let Some(value) = headers.get(algorithm.header()) {
@@ -270,7 +270,7 @@ fn declared(headers: &HeaderMap) -> Result<Option<(Algorithm, &str)>, Problem> {
 }
 
 /// Compares what arrived with the digests given.
-fn verify(headers: &HeaderMap, received: &Received) -> Result<(), Problem> {
+pub(super) fn verify(headers: &HeaderMap, received: &Received) -> Result<(), Problem> {
     let differs = |what: &str| {
         Err(Problem::new(
             StatusCode::BAD_REQUEST,

@@ -10,3 +10,4 @@ mod s3_objects;
 mod server;
 mod sign;
 mod tls;
+mod transfers;

@@ -8,6 +8,7 @@
 mod bodies;
 mod body_memory;
 mod cluster;
+mod direct;
 mod drive;
 mod members;
 mod objects;
