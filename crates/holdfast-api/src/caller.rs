@@ -37,6 +37,11 @@ impl Verifier {
         }
     }
 
+    /// The cluster that knows the keys.
+    pub(crate) fn objects(&self) -> &dyn Objects {
+        &*self.objects
+    }
+
     /// Hashes compare in constant time, and tell nothing of the token's length.
     fn is_admin_token(&self, token: &str) -> bool {
         self.admin_token

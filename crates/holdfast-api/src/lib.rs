@@ -25,4 +25,4 @@ pub mod request_id;
 pub mod rest;
 pub mod s3;
 pub mod serve;
-mod signature;
+pub mod signature;

@@ -11,13 +11,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
 use holdfast_core::bucket::{AccessKey, Bucket, Conflict};
-use holdfast_core::content::{BodyForm, Manifest, StoredBody};
+use holdfast_core::content::{BodyForm, Manifest, ManifestPart, StoredBody};
 use holdfast_core::context::Context;
 use holdfast_core::dead::Forgetting;
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::{NodeFacts, Soundness};
-use holdfast_core::ids::{BucketId, NodeId, RequestId, UploadId};
+use holdfast_core::ids::{BucketId, ChunkId, NodeId, RequestId, UploadId};
 use holdfast_core::node::Load;
 use holdfast_core::repair::RepairReport;
 use holdfast_core::request::{
@@ -94,6 +94,29 @@ pub trait Objects: Send + Sync + 'static {
     /// The context in a token, unless it was forged, damaged or made for another key.
     fn open_context(&self, bucket: &Bucket, key: &str, token: &str) -> Option<Context>;
 
+    /// Streams `range` of one part, from this node's own disk where it holds it: for transfers straight to and from the nodes
+    /// that hold the data. A cluster that is only reached through others may leave this out, and
+    /// [`Objects::chunk_homes`] and [`Objects::grant_code`] with it: it then grants nothing, and clients send everything through it.
+    fn read_part(&self, bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
+        let _ = (bucket, part, range);
+        let nobody = ReadFault::Unavailable {
+            needed: 1,
+            reached: 0,
+            down: Vec::new(),
+        };
+        Box::pin(futures_util::stream::iter([Err(nobody)]))
+    }
+    /// The homes of a chunk, best first.
+    fn chunk_homes(&self, bucket: &Bucket, chunk: ChunkId) -> Vec<NodeId> {
+        let _ = (bucket, chunk);
+        Vec::new()
+    }
+    /// A code over a grant that every member computes alike and nobody else can; `None` where none are given.
+    fn grant_code(&self, grant: &[u8]) -> Option<[u8; 16]> {
+        let _ = grant;
+        None
+    }
+
     /// Where a key lives.
     fn locate(&self, bucket: &Bucket, key: &str) -> Location;
     /// This node and the others, as this one sees them.
@@ -115,6 +138,11 @@ pub trait Objects: Send + Sync + 'static {
 /// A body on its way to disks. Dropping it without [`BodyWriter::finish`] abandons what was written.
 #[async_trait]
 pub trait BodyWriter: Send {
+    /// Places the chunks of a body of this length so that this node is a home of all of them, if it can: the client has come
+    /// here for that. To be called first.
+    fn hold_here(&mut self, length: u64) {
+        let _ = length;
+    }
     /// Makes sure of room for a body of this length, if it is known, before any of it is read; waits for it a moment. An error
     /// says that there is none, and that nothing was begun. Small bodies need none.
     async fn begin(&mut self, length: Option<u64>) -> Result<(), WriteError> {

@@ -180,6 +180,28 @@ impl<'a> Signed<'a> {
     }
 }
 
+/// The `Authorization` with which a client signs a request for the service `s3`. The request carries `host`, `x-amz-date` and
+/// `x-amz-content-sha256`, which are what is signed.
+///
+/// # Errors
+/// With what is missing or malformed.
+pub fn authorization(request: &Parts, key_id: &str, secret: &str, region: &str) -> Result<String, String> {
+    let date = header(request, "x-amz-date").ok_or(Unverified::Date);
+    let date = date.and_then(|date| date.get(..8).ok_or(Unverified::Date));
+    let signed = date.and_then(|date| {
+        let signed = Signed {
+            key_id,
+            date,
+            region,
+            service: "s3",
+            headers: vec!["host", "x-amz-content-sha256", "x-amz-date"],
+            signature: "",
+        };
+        signed.signed_for(request, secret, region)
+    });
+    signed.map_err(|why| why.to_string())
+}
+
 fn header<'a>(request: &'a Parts, name: &str) -> Option<&'a str> {
     request.headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -323,6 +345,23 @@ mod tests {
             super::payload_of("STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
             Payload::Chunked
         );
+    }
+
+    #[test]
+    fn what_a_client_signs_is_what_a_node_verifies() {
+        let request = Request::get("http://127.0.0.1:9001/v1/buckets/b/transfers/a%20b?from=0")
+            .header("host", "127.0.0.1:9001")
+            .header("x-amz-date", "20130524T000000Z")
+            .header("x-amz-content-sha256", "UNSIGNED-PAYLOAD");
+        let (request, ()) = request.body(()).unwrap().into_parts();
+        let value = super::authorization(&request, "K", "secret", "us-east-1").unwrap();
+        let signed = Signed::parse(&value).unwrap();
+        assert_eq!(signed.key_id, "K");
+        let again = signed.signed_for(&request, "secret", "us-east-1").unwrap();
+        assert_eq!(value, again);
+        assert_ne!(value, signed.signed_for(&request, "other", "us-east-1").unwrap());
+        let (undated, ()) = Request::get("/").body(()).unwrap().into_parts();
+        assert!(super::authorization(&undated, "K", "secret", "r").is_err());
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::client::list::Ls;
 use crate::client::object::{Cat, Stat};
 use crate::client::remove::Rm;
 use crate::client::repair::Repair;
-use crate::client::{bucket, cluster, copy, env, health, key, list, object, remove, repair};
+use crate::client::sync::Sync;
+use crate::client::{bucket, cluster, copy, env, health, key, list, object, remove, repair, sync};
 use crate::config::ServerArgs;
 use crate::dev::Dev;
 use crate::failure::{Failure, local};
@@ -49,6 +50,7 @@ pub enum Verb {
     Rb(Rb),
     Ls(Ls),
     Cp(Cp),
+    Sync(Sync),
     Cat(Cat),
     Stat(Stat),
     Rm(Rm),
@@ -89,6 +91,7 @@ async fn client(verb: Verb, json: bool) -> Result<(), Failure> {
         Verb::Rb(args) => bucket::remove(args, json).await,
         Verb::Ls(args) => list::run(args, json).await,
         Verb::Cp(args) => copy::run(args, json).await,
+        Verb::Sync(args) => sync::run(args, json).await,
         Verb::Cat(args) => object::cat(args).await,
         Verb::Stat(args) => object::stat(args, json).await,
         Verb::Rm(args) => remove::run(args, json).await,

@@ -18,12 +18,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use holdfast_core::bucket::{AccessKey, Bucket, KeyState};
-use holdfast_core::content::{BodyForm, Manifest};
+use holdfast_core::content::{BodyForm, Manifest, ManifestPart};
 use holdfast_core::context::Context;
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::Soundness;
-use holdfast_core::ids::{ActorId, BucketId, Dot, NodeId, PartId, Tick, UploadId};
+use holdfast_core::ids::{ActorId, BucketId, ChunkId, Dot, NodeId, PartId, Tick, UploadId};
 use holdfast_core::record::Record;
 use holdfast_core::repair::{RepairReport, RepairStage};
 use holdfast_core::request::{
@@ -266,6 +266,18 @@ impl Objects for MemoryObjects {
 
     fn open_context(&self, bucket: &Bucket, key: &str, token: &str) -> Option<Context> {
         object::open(bucket.settings.id, key, token)
+    }
+
+    fn read_part(&self, _bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
+        self.lock().read_part(part.id, range)
+    }
+
+    fn chunk_homes(&self, _bucket: &Bucket, _chunk: ChunkId) -> Vec<NodeId> {
+        vec![NODE]
+    }
+
+    fn grant_code(&self, grant: &[u8]) -> Option<[u8; 16]> {
+        Some(body::digest(&[b"grants of the one in memory", grant].concat()))
     }
 
     fn locate(&self, _bucket: &Bucket, key: &str) -> Location {

@@ -14,6 +14,7 @@ mod object;
 mod query;
 mod repair;
 mod shape;
+mod transfers;
 mod upload;
 mod verified;
 
@@ -150,6 +151,12 @@ impl RestApp {
         if !head.uri.path().starts_with("/v1/") {
             return Ok(Request::from_parts(head, Body::new(body)));
         }
+        if head.uri.path().starts_with(transfers::PATH) {
+            let grant = transfers::admit(self.verifier.objects(), &head)?;
+            ticket.note().identify(operation(&head), Some(grant.principal.clone()));
+            head.extensions.insert(grant);
+            return Ok(Request::from_parts(head, Body::new(body)));
+        }
         let (caller, payload) = self.verifier.verify(&head).await?;
         ticket.note().identify(operation(&head), Some(caller.principal.clone()));
         head.extensions.insert(caller);
@@ -167,6 +174,8 @@ fn operation(head: &http::request::Parts) -> &'static str {
     match (segments.next(), segments.nth(1)) {
         (Some("buckets"), Some("objects")) => "objects",
         (Some("buckets"), Some("meta")) => "meta",
+        (Some("buckets"), Some("transfers")) => "transfers",
+        (Some("transfers"), _) => "transfer",
         (Some("buckets"), Some("locate")) | (Some("locate"), _) => "locate",
         (Some("buckets"), _) => "buckets",
         (Some("keys"), _) => "keys",
@@ -195,6 +204,14 @@ fn router(shared: Arc<Shared>) -> Router<()> {
         .route("/v1/buckets/{bucket}/meta/{*key}", get(meta::read))
         .route("/v1/buckets/{bucket}/locate", get(cluster::locate_in))
         .route("/v1/locate", get(cluster::locate))
+        .route(
+            "/v1/buckets/{bucket}/transfers/{*key}",
+            get(transfers::plan_read).post(transfers::plan_write),
+        )
+        .route(
+            "/v1/transfers/part",
+            get(transfers::read_part).put(transfers::write_part),
+        )
         .route("/v1/cluster", get(cluster::view))
         .route("/v1/cluster/events", get(events::follow))
         .route(
@@ -220,7 +237,7 @@ async fn no_such_resource() -> Problem {
         StatusCode::NOT_FOUND,
         "no_such_resource",
         "there is nothing at this path",
-        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/repair, /v1/locate, /health/live, /health/ready and /metrics",
+        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/repair, /v1/locate, /v1/transfers/part, /health/live, /health/ready and /metrics",
     )
 }
 

@@ -122,7 +122,11 @@ fn precondition_failed() -> Problem {
 }
 
 /// The bytes to answer with, and how to say so.
-fn cut(headers: &HeaderMap, answered: &mut HeaderMap, size: u64) -> Result<(StatusCode, Range<u64>), Problem> {
+pub(super) fn cut(
+    headers: &HeaderMap,
+    answered: &mut HeaderMap,
+    size: u64,
+) -> Result<(StatusCode, Range<u64>), Problem> {
     let (status, range) = match range(headers, size)? {
         None => (StatusCode::OK, 0..size),
         Some(range) => {

@@ -12,3 +12,4 @@ mod s3_objects;
 mod server;
 mod sign;
 mod tls;
+mod transfers;

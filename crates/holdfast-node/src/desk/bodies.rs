@@ -88,6 +88,15 @@ impl ChunkedWriter {
         }
     }
 
+    /// Names the part so that this node is a home of every chunk of a body of this length, if such a name is found; to be
+    /// called before anything is written.
+    pub fn hold_here(&mut self, length: u64) {
+        if self.size == 0 {
+            let chunks = length.div_ceil(u64::from(CHUNK_BYTES)).try_into().unwrap_or(u32::MAX);
+            self.part = self.desk.inner.asks.name_part(self.settings.n, chunks);
+        }
+    }
+
     /// Takes room for a body of this length, if that is known; to be called before any of it is read.
     ///
     /// # Errors
@@ -262,15 +271,7 @@ impl BodyReader {
     /// A reader of `range` of a body: `form` as the version tells it, `row` its body row.
     #[must_use]
     pub fn new(desk: &Desk, settings: Settings, form: BodyForm, row: &Bytes, range: Range<u64>) -> Self {
-        let mut reader = Self {
-            desk: desk.clone(),
-            settings,
-            pieces: VecDeque::new(),
-            ready: None,
-            ahead: None,
-            room: None,
-            room_ahead: None,
-        };
+        let mut reader = Self::of(desk, settings, VecDeque::new());
         match form {
             BodyForm::Empty => {}
             BodyForm::Inline { .. } => {
@@ -284,6 +285,25 @@ impl BodyReader {
             },
         }
         reader
+    }
+
+    /// A reader of `range` of one part, of which no version need be known.
+    #[must_use]
+    pub fn part(desk: &Desk, settings: Settings, part: ManifestPart, range: Range<u64>) -> Self {
+        let manifest = Manifest { parts: vec![part] };
+        Self::of(desk, settings, pieces(&manifest, range).collect())
+    }
+
+    fn of(desk: &Desk, settings: Settings, pieces: VecDeque<Piece>) -> Self {
+        Self {
+            desk: desk.clone(),
+            settings,
+            pieces,
+            ready: None,
+            ahead: None,
+            room: None,
+            room_ahead: None,
+        }
     }
 
     /// The next bytes; `None` at the end. After an error there is nothing more.

@@ -10,12 +10,12 @@ mod tokens;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use holdfast_core::ids::RequestId;
+use holdfast_core::ids::{PartId, RequestId};
 use holdfast_core::registry::{Entry, Registry};
 use holdfast_core::request::{Answer, ReadFault, Request};
 
 use crate::identity::ClusterSecret;
-use crate::shell::RootKey;
+use crate::shell::{RootKey, random_u128};
 
 pub use bodies::{BodyReader, ChunkedWriter};
 pub use registry::{CreateBucket, DeleteBucketFault};
@@ -33,6 +33,12 @@ pub trait Asks: Send + Sync + 'static {
     /// An entry of the registry was read from a majority.
     fn learn(&self, entry: &Entry) {
         let _ = entry;
+    }
+
+    /// A name for a new part of so many chunks, if possible one of which whoever takes requests holds all of them.
+    fn name_part(&self, n: u8, chunks: u32) -> PartId {
+        let _ = (n, chunks);
+        PartId(random_u128())
     }
 
     /// How large the cluster is.

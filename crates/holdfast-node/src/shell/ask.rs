@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use holdfast_core::bucket::Settings;
-use holdfast_core::ids::{ObjectKey, RequestId};
+use holdfast_core::ids::{ObjectKey, PartId, RequestId};
 use holdfast_core::node::{ClientToken, Input};
 use holdfast_core::place::{Place, partition_of, shard_position};
 use holdfast_core::registry::Registry;
@@ -57,6 +57,10 @@ impl Asks for Inner {
 
     fn registry(&self) -> Arc<Registry> {
         self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn name_part(&self, n: u8, chunks: u32) -> PartId {
+        self.part_held_here(n, chunks)
     }
 
     async fn sizes(&self) -> Result<Sizes, ReadFault> {

@@ -7,6 +7,7 @@
 
 mod ask;
 mod cluster;
+mod direct;
 mod drive;
 mod members;
 mod timer;

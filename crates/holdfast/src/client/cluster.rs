@@ -46,6 +46,9 @@ pub enum ClusterVerb {
 pub struct Locate {
     /// hf://BUCKET/KEY
     pub place: Remote,
+    /// Also where each chunk of a large object is
+    #[arg(long)]
+    pub chunks: bool,
     #[command(flatten)]
     pub rest: RestArgs,
 }
@@ -305,6 +308,9 @@ pub async fn locate(args: Locate, json: bool) -> Result<(), Failure> {
     let mut out = Printer::new(json);
     if json {
         out.line("", || answer)?;
+        if args.chunks {
+            chunks(&rest, &args.place, &mut out).await?;
+        }
         return out.finish();
     }
     out.line(
@@ -322,5 +328,40 @@ pub async fn locate(args: Locate, json: bool) -> Result<(), Failure> {
             .unwrap_or("?");
         out.line(format!("{role:9}  {name}"), || Value::Null)?;
     }
+    if args.chunks {
+        chunks(&rest, &args.place, &mut out).await?;
+    }
     out.finish()
+}
+
+/// Where each chunk is, page by page; nothing for an object that has none.
+async fn chunks(rest: &Rest, place: &Remote, out: &mut Printer) -> Result<(), Failure> {
+    let mut from = 0;
+    loop {
+        let page = rest
+            .get(
+                &["buckets", &place.bucket, "transfers", &place.key],
+                &[("from", &from.to_string())],
+            )
+            .await?;
+        let nodes = list(&page, "nodes");
+        let name = |at: &Value| Some(text(nodes.get(usize::try_from(at.as_u64()?).ok()?)?, "name")?.to_owned());
+        for part in list(&page, "parts") {
+            let (size, chunk_bytes) = (number(part, "size"), number(part, "chunk_bytes").max(1));
+            for (index, homes) in list(part, "homes").iter().enumerate() {
+                let within = index as u64 * chunk_bytes;
+                let (offset, bytes) = (
+                    number(part, "offset") + within,
+                    chunk_bytes.min(size.saturating_sub(within)),
+                );
+                let homes: Vec<String> = homes.as_array().into_iter().flatten().filter_map(name).collect();
+                let text = format!("chunk at {offset:>14}  {:>10}  {}", show_bytes(bytes), homes.join(" "));
+                out.line(text, || json!({ "offset": offset, "bytes": bytes, "homes": homes }))?;
+            }
+        }
+        match page.get("next").and_then(Value::as_u64).filter(|next| *next > from) {
+            Some(next) => from = next,
+            None => return Ok(()),
+        }
+    }
 }

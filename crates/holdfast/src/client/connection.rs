@@ -205,7 +205,8 @@ fn present(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn choose(one: Option<&str>, many: Option<&str>) -> Option<Result<Endpoints, Failure>> {
+/// The endpoints of one of two flags; `None` when neither was given.
+pub fn choose(one: Option<&str>, many: Option<&str>) -> Option<Result<Endpoints, Failure>> {
     let text = present(one).or(present(many))?;
     Some(
         text.split(',')

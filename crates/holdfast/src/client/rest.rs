@@ -176,7 +176,8 @@ pub fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
         .unwrap_or_default()
 }
 
-fn address(endpoint: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
+/// The URL of a resource.
+pub fn address(endpoint: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
     let mut url = endpoint.clone();
     // Only URLs like `mailto:` have no path segments, and those were refused when the endpoint was parsed.
     if let Ok(mut segments) = url.path_segments_mut() {
@@ -188,7 +189,8 @@ fn address(endpoint: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
     url
 }
 
-async fn read(response: Response) -> Result<Value, Failure> {
+/// The JSON of an answer.
+pub async fn read(response: Response) -> Result<Value, Failure> {
     let bytes = response.bytes().await.map_err(|error| unreadable(&chain(&error)))?;
     if bytes.is_empty() {
         return Ok(Value::Null);
@@ -204,7 +206,8 @@ fn unreadable(why: &str) -> Failure {
     .state(State::Unknown)
 }
 
-fn unreachable_node(endpoint: &Url, error: &reqwest::Error, may_have_happened: bool) -> Failure {
+/// A connection that could not be made or broke, in words.
+pub fn unreachable_node(endpoint: &Url, error: &reqwest::Error, may_have_happened: bool) -> Failure {
     Failure::new(
         format!(
             "no node could be reached: {} ({})",
@@ -221,7 +224,8 @@ fn unreachable_node(endpoint: &Url, error: &reqwest::Error, may_have_happened: b
     })
 }
 
-async fn refused(response: Response, what: &str, writes: bool) -> Failure {
+/// An answer that is no success, in words.
+pub async fn refused(response: Response, what: &str, writes: bool) -> Failure {
     let status = response.status().as_u16();
     let body = response.bytes().await.unwrap_or_default();
     said(status, &serde_json::from_slice(&body).unwrap_or_default(), what, writes)

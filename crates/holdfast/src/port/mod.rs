@@ -15,9 +15,9 @@ use holdfast_api::objects::{
     GetObject, ListObjects, ListUploads, NewBucket, NewUpload, NewsStream, Objects, PutObject,
 };
 use holdfast_core::bucket::{AccessKey, Bucket};
-use holdfast_core::content::{BodyForm, Manifest};
+use holdfast_core::content::{BodyForm, Manifest, ManifestPart};
 use holdfast_core::context::Context;
-use holdfast_core::ids::{BucketId, NodeId, UploadId};
+use holdfast_core::ids::{BucketId, ChunkId, NodeId, UploadId};
 use holdfast_core::repair::RepairReport;
 use holdfast_core::request::{
     Answer, Count, Get, Got, List, Location, Page, Put, PutOutcome, ReadFault, UploadInfo, UploadPart, UploadStep,
@@ -259,6 +259,18 @@ impl Objects for Port {
 
     fn open_context(&self, bucket: &Bucket, key: &str, token: &str) -> Option<Context> {
         self.shell.open_context(bucket.settings.id, key, token)
+    }
+
+    fn read_part(&self, bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
+        bodies::part_reader(&self.shell, bucket, part, range)
+    }
+
+    fn chunk_homes(&self, bucket: &Bucket, chunk: ChunkId) -> Vec<NodeId> {
+        self.shell.chunk_homes(bucket.settings.n, chunk)
+    }
+
+    fn grant_code(&self, grant: &[u8]) -> Option<[u8; 16]> {
+        Some(self.shell.grant_code(grant))
     }
 
     fn locate(&self, bucket: &Bucket, key: &str) -> Location {
