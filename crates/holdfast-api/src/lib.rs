@@ -4,12 +4,13 @@
 //! outcomes into HTTP.
 //!
 //! The map: [`serve`] owns sockets, TLS, limits and the access log; [`s3`] and [`rest`] are the two languages spoken on
-//! them; [`intake`] takes a body in, hashing it while it is written; [`memory`] is a cluster in a `Mutex`, for tests.
+//! them, and `console` shows people what REST tells; `watch` gathers what all nodes see; [`intake`] takes a body in, hashing it while it is written; [`memory`] is a cluster in a `Mutex`, for tests.
 #![forbid(unsafe_code)]
 
 pub mod answer_body;
 pub mod checksum;
 pub mod conditions;
+mod console;
 pub mod intake;
 pub mod limits;
 pub mod memory;
@@ -20,3 +21,4 @@ pub mod rest;
 pub mod s3;
 pub mod serve;
 mod signature;
+mod watch;

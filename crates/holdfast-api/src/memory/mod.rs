@@ -31,7 +31,7 @@ use holdfast_core::request::{
 
 use crate::objects::{
     BodyPurpose, BodyStream, BodyWriter, BucketCreated, BucketRef, ClusterView, CompleteUpload, DeleteBucketError,
-    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, NewsStream, Objects, PutObject,
+    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, NewsStream, Objects, PutObject, Ring,
 };
 
 /// The one node there is.
@@ -319,6 +319,15 @@ impl Objects for MemoryObjects {
 
     fn repair_report(&self) -> RepairReport {
         self.lock().repair.clone()
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring {
+            epoch: 1,
+            partition_bits: 10,
+            members: vec![NODE],
+            lists: vec![vec![0]; 1024],
+        })
     }
 
     fn ready(&self) -> Result<(), String> {

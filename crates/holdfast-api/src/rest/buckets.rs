@@ -140,7 +140,7 @@ pub(super) async fn delete(State(app): App, Path(name): Path<String>) -> Answer<
 }
 
 /// A small JSON document, or its default when there is none.
-pub(super) async fn document<T: serde::de::DeserializeOwned + Default>(body: Body) -> Answer<T> {
+pub(crate) async fn document<T: serde::de::DeserializeOwned + Default>(body: Body) -> Answer<T> {
     let bytes = axum::body::to_bytes(body, DOCUMENT_BYTES_MAX).await;
     let bytes = bytes.map_err(|error| {
         Problem::bad_request(

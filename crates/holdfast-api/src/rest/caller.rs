@@ -1,4 +1,4 @@
-//! Who asks: the bearer of the admin token, or the owner of an access key that signed.
+//! Who asks: the bearer of the admin token, the owner of an access key that signed, or who signed in to the console.
 
 use holdfast_core::bucket::KeyState;
 use http::StatusCode;
@@ -21,6 +21,9 @@ pub(crate) struct Caller {
 /// Verifies a request's claim. What was signed of the body is left for later, when the body is there.
 pub(super) async fn verify(app: &RestApp, request: &Parts) -> Result<(Caller, Payload), Problem> {
     let Some(value) = request.headers.get(AUTHORIZATION) else {
+        if let Some(admitted) = app.gate.of_console(request).await {
+            return admitted.map(|caller| (caller, Payload::Unsigned));
+        }
         return Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
@@ -32,7 +35,7 @@ pub(super) async fn verify(app: &RestApp, request: &Parts) -> Result<(Caller, Pa
         .to_str()
         .map_err(|_| denied("the Authorization header is not text"))?;
     if let Some(token) = value.strip_prefix("Bearer ") {
-        return if app.is_admin_token(token.trim()) {
+        return if app.gate.is_admin_token(token.trim()) {
             let caller = Caller {
                 principal: "admin".to_owned(),
                 manages_keys: true,
@@ -66,7 +69,7 @@ pub(super) async fn verify(app: &RestApp, request: &Parts) -> Result<(Caller, Pa
         }
         Err(unverified) => return Err(denied(&unverified.to_string())),
     };
-    let manages_keys = app.root_key_id.as_deref() == Some(key.id.as_str());
+    let manages_keys = app.gate.manages_keys(&key.id);
     let caller = Caller {
         principal: key.id,
         manages_keys,

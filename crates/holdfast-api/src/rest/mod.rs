@@ -5,10 +5,13 @@
 
 mod buckets;
 mod caller;
+mod chunks;
 mod cluster;
 mod events;
+mod gate;
 mod health;
 mod keys;
+mod layout;
 mod list;
 mod meta;
 mod object;
@@ -16,7 +19,11 @@ mod problem;
 mod query;
 mod repair;
 mod shape;
+mod share;
+mod stats;
+mod stream;
 mod upload;
+mod uploads;
 mod verified;
 
 use std::sync::Arc;
@@ -31,11 +38,19 @@ use http::{HeaderName, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use tower_service::Service;
 
+use crate::console::{self, sign_in};
 use crate::objects::{BucketRef, Objects};
 use crate::request_id;
 use crate::serve::{ApiConfig, Metered, Peer, RequestBody, Ticket};
 use crate::signature::Payload;
-use problem::{Answer as Wanted, Problem};
+use crate::watch::Watch;
+pub(crate) use buckets::document;
+pub(crate) use cluster::shown as cluster_shown;
+pub(crate) use events::shown as event_shown;
+pub(crate) use gate::Gate;
+use problem::Answer as Wanted;
+pub(crate) use problem::Problem;
+pub(crate) use shape::{node_shown, time as time_shown};
 use verified::VerifiedBody;
 
 /// Carries contexts in and out (rule D8).
@@ -54,8 +69,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("holdfast-requ
 pub struct RestApp {
     objects: Arc<dyn Objects>,
     router: Router<()>,
-    admin_token: Option<blake3::Hash>,
-    root_key_id: Option<String>,
+    gate: Arc<Gate>,
     header_bytes_max: usize,
     body_patience: Duration,
 }
@@ -66,7 +80,9 @@ type App = axum::extract::State<Arc<Shared>>;
 pub(crate) struct Shared {
     objects: Arc<dyn Objects>,
     root_key_id: Option<String>,
+    region: String,
     body_patience: Duration,
+    watch: Watch,
 }
 
 impl Shared {
@@ -80,28 +96,24 @@ impl Shared {
 }
 
 impl RestApp {
-    /// Over a cluster.
+    /// Over a cluster. Must be called within a tokio runtime.
     #[must_use]
     pub fn new(config: &ApiConfig, objects: Arc<dyn Objects>) -> Self {
+        let gate = Arc::new(Gate::new(config, Arc::clone(&objects)));
         let shared = Arc::new(Shared {
             objects: Arc::clone(&objects),
             root_key_id: config.root_key_id.clone(),
+            region: config.region.clone(),
             body_patience: config.limits.body_patience,
+            watch: Watch::begin(Arc::clone(&objects), Arc::clone(&gate.sessions)),
         });
         Self {
             objects,
-            router: router(shared),
-            admin_token: config.admin_token.as_ref().map(|token| blake3::hash(token.as_bytes())),
-            root_key_id: config.root_key_id.clone(),
+            router: router(shared).merge(console_router(Arc::clone(&gate))),
+            gate,
             header_bytes_max: config.limits.header_bytes_max,
             body_patience: config.limits.body_patience,
         }
-    }
-
-    /// Hashes compare in constant time, and tell nothing of the token's length.
-    fn is_admin_token(&self, token: &str) -> bool {
-        self.admin_token
-            .is_some_and(|hash| hash == blake3::hash(token.as_bytes()))
     }
 
     /// Answers one request.
@@ -113,6 +125,7 @@ impl RestApp {
             request.uri().clone(),
             peer.remote,
         );
+        let preview = console::previewed(request.uri()).map(|(_, how)| how);
         let mut answer = match self.prepare(request, peer, &ticket).await {
             Ok(request) => match self.router.clone().call(request).await {
                 Ok(answer) => answer,
@@ -120,6 +133,9 @@ impl RestApp {
             },
             Err(problem) => problem.into_response(),
         };
+        if let Some(how) = preview {
+            console::defuse(answer.headers_mut(), how);
+        }
         if let Ok(id) = HeaderValue::from_str(ticket.request_id()) {
             answer.headers_mut().insert("x-request-id", id);
         }
@@ -155,6 +171,16 @@ impl RestApp {
                 "send less metadata",
             ));
         }
+        if let Some((read, _)) = console::previewed(&head.uri) {
+            let caller = self.gate.of_element(&head).await?;
+            ticket.note().identify("objects", Some(caller.principal.clone()));
+            head.extensions.insert(caller);
+            head.uri = read;
+            return Ok(Request::from_parts(head, Body::empty()));
+        }
+        if head.uri.path().starts_with("/console") {
+            ticket.note().identify("console", None);
+        }
         if !head.uri.path().starts_with("/v1/") {
             return Ok(Request::from_parts(head, Body::new(body)));
         }
@@ -175,10 +201,16 @@ fn operation(head: &http::request::Parts) -> &'static str {
     match (segments.next(), segments.nth(1)) {
         (Some("buckets"), Some("objects")) => "objects",
         (Some("buckets"), Some("meta")) => "meta",
+        (Some("buckets"), Some("uploads")) => "uploads",
+        (Some("buckets"), Some("share")) => "share",
+        (Some("buckets"), Some("chunks")) => "chunks",
         (Some("buckets"), Some("locate")) | (Some("locate"), _) => "locate",
         (Some("buckets"), _) => "buckets",
         (Some("keys"), _) => "keys",
         (Some("repair"), _) => "repair",
+        (Some("layout"), _) => "layout",
+        (Some("stats"), _) => "stats",
+        (Some("cluster"), _) if head.uri.path() == "/v1/cluster/stream" => "stream",
         (Some("cluster"), _) if head.uri.path() == "/v1/cluster/events" => "events",
         (Some("cluster"), _) => "cluster",
         _ => "-",
@@ -201,10 +233,16 @@ fn router(shared: Arc<Shared>) -> Router<()> {
         .route("/v1/buckets/{bucket}/objects/", get(list::list).post(upload::post_form))
         .route("/v1/buckets/{bucket}/objects/{*key}", object)
         .route("/v1/buckets/{bucket}/meta/{*key}", get(meta::read))
+        .route("/v1/buckets/{bucket}/chunks/{*key}", get(chunks::read))
+        .route("/v1/buckets/{bucket}/share/{*key}", post(share::share))
+        .route("/v1/buckets/{bucket}/uploads/{*key}", uploads::methods())
         .route("/v1/buckets/{bucket}/locate", get(cluster::locate_in))
         .route("/v1/locate", get(cluster::locate))
         .route("/v1/cluster", get(cluster::view))
         .route("/v1/cluster/events", get(events::follow))
+        .route("/v1/cluster/stream", get(stream::follow))
+        .route("/v1/layout", get(layout::read))
+        .route("/v1/stats", get(stats::read))
         .route(
             "/v1/cluster/members/{member}/maintenance",
             post(cluster::begin_maintenance).delete(cluster::end_maintenance),
@@ -223,12 +261,24 @@ fn router(shared: Arc<Shared>) -> Router<()> {
         .with_state(shared)
 }
 
+fn console_router(gate: Arc<Gate>) -> Router<()> {
+    let session = get(sign_in::who).post(sign_in::sign_in).delete(sign_in::sign_out);
+    Router::new()
+        .route("/", get(console::front_door))
+        .route("/console", get(console::page))
+        .route("/console/", get(console::page))
+        .route("/console/{*page}", get(console::page))
+        .route("/console/assets/{version}/{*name}", get(console::file))
+        .route("/console/session", session)
+        .with_state(gate)
+}
+
 async fn no_such_resource() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_resource",
         "there is nothing at this path",
-        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/repair, /v1/locate, /health/live, /health/ready and /metrics",
+        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/layout, /v1/stats, /v1/repair, /v1/locate, /console, /health/live, /health/ready and /metrics",
     )
 }
 

@@ -244,7 +244,7 @@ fn malformed(error: &axum::extract::multipart::MultipartError) -> Problem {
     )
 }
 
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(header::CONTENT_LENGTH) else {
         return Ok(None);
     };
