@@ -4,7 +4,7 @@
 
 use crate::process::{self, cargo};
 use crate::step::{self, Failure, Outcome, Step};
-use crate::{clients, faults, setup, sim, tidy};
+use crate::{clients, console, faults, setup, sim, tidy};
 
 const STEPS: &[Step] = &[
     Step {
@@ -46,6 +46,11 @@ const STEPS: &[Step] = &[
         name: "clients",
         proves: "real clients against three real nodes",
         run: clients::run_all,
+    },
+    Step {
+        name: "console",
+        proves: "the web console in a real browser against five real nodes",
+        run: console::run_all,
     },
     Step {
         name: "faults",
@@ -127,7 +132,10 @@ mod tests {
         assert_eq!(names("").unwrap().len(), STEPS.len());
         assert_eq!(names("--only tidy").unwrap(), ["tidy"]);
         assert_eq!(names("--only fmt --only tidy").unwrap(), ["fmt", "tidy"]);
-        assert_eq!(names("--from planted").unwrap(), ["planted", "clients", "faults"]);
+        assert_eq!(
+            names("--from planted").unwrap(),
+            ["planted", "clients", "console", "faults"]
+        );
         assert!(names("--only nonsense").unwrap_err().to_string().contains("clippy"));
     }
 }

@@ -51,6 +51,20 @@ export async function get(path, query, signal) {
   return (await ask("GET", path, { query, signal })).json();
 }
 
+/** What is known of a key: from all of its homes that are up, where that can be had, else from as many as a read asks. */
+export async function metaOf(bucket, key, members, signal) {
+  const location = await get("/v1/locate", { bucket, key }, signal);
+  const homes = location.preference_list.slice(0, location.homes);
+  const up = homes.filter((home) => members?.find((member) => member.id === home.id)?.up).length;
+  const path = at(bucket, "meta", key);
+  try {
+    return await get(path, { r: up || undefined }, signal);
+  } catch (problem) {
+    if (problem.status !== 503) throw problem;
+    return get(path, {}, signal);
+  }
+}
+
 /** Sends JSON, answers JSON. */
 export async function send(method, path, document, options = {}) {
   const body = document === undefined ? undefined : JSON.stringify(document);

@@ -58,7 +58,8 @@ export function mark(page) {
 
 function tell() {
   const view = live.view;
-  if (live.lostAt) {
+  // A node that is back within moments was not away.
+  if (live.lostAt && Date.now() - live.lostAt > 2500) {
     const since = Math.round((Date.now() - live.lostAt) / 1000);
     const from = view ? ` What is shown is from ${span(since)} ago.` : "";
     show("alarm", `${view ? view.node.name : "This node"} does not answer.${from} Trying again.`, "");

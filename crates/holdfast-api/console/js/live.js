@@ -35,6 +35,7 @@ function tell(kind, data) {
 
 const taken = {
   view(view) {
+    view.members.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
     live.view = view;
     live.lostAt = null;
     const now = Date.now() / 1000;
@@ -47,7 +48,10 @@ const taken = {
   },
   happened(event) {
     live.events.unshift(event);
-    live.events.length = Math.min(live.events.length, EVENTS_MAX);
+    if (live.events.length <= EVENTS_MAX) return;
+    // What happens to keys is much, and goes first; what happens to nodes is little, and stays.
+    const last = live.events.findLastIndex((one) => one.key);
+    live.events.splice(last < 0 ? EVENTS_MAX : last, 1);
   },
   past(event) {
     const known = live.events.some((other) => other.at === event.at && other.event === event.event && other.key === event.key);
@@ -134,6 +138,12 @@ async function read(reader) {
 /** The member of this name or id. */
 export const member = (name) => live.view?.members.find((one) => one.name === name || one.id === name);
 
+/** Since when a member is as it is, if that is known: who was lost just now is still held up by gossip. */
+export function sinceOf(one) {
+  const isAgreed = one.up === (one.state === "up" || one.state === "suspect");
+  return isAgreed && one.since && !one.since.startsWith("1970") ? new Date(one.since) : null;
+}
+
 /** How a member is, in a level and a word. */
 export function stateOf(one) {
   if (one.maintenance) return ["away", one.up ? "up, in maintenance" : "in maintenance"];
@@ -141,6 +151,7 @@ export function stateOf(one) {
   if (one.up && one.state === "suspect") return ["watch", "does not answer"];
   if (one.up) return ["good", "up"];
   if (one.state === "stopped") return ["alarm", "stopped"];
+  if (one.state === "up" || one.state === "suspect") return ["alarm", "lost just now"];
   if (one.state === "unheard") return ["alarm", "not heard of"];
   return ["alarm", "down"];
 }

@@ -89,20 +89,20 @@ export function ring(layout, { onFocus }) {
     const angle = middle(one);
     const anchor = Math.abs(Math.sin(angle)) < 0.25 ? "middle" : Math.sin(angle) > 0 ? "start" : "end";
     const { x, y } = point(OUTER + 14, angle);
-    const isNamed = one.to - one.from > NAMED_MIN;
-    const label = [
-      s("text", { x: fixed(x), y: fixed(y + (Math.cos(angle) > 0 ? -8 : 8)), "text-anchor": anchor }, one.name),
-      s("text", { class: "quiet state-word", x: fixed(x), y: fixed(y + (Math.cos(angle) > 0 ? 6 : 22)), "text-anchor": anchor }),
-    ];
+    // Beside the arc in the middle of the lines, above it from the last, below it from the first.
+    const line = (kind, ems) => s("tspan", { class: kind, x: fixed(x), dy: `${ems}em` });
+    const lines = [line(null, 0.6 - 1.3 * (1 + Math.cos(angle))), line("quiet state-word", 1.25), line("quiet held-word", 1.25)];
+    lines[0].textContent = one.name;
+    const label = s("text", { y: fixed(y), "text-anchor": anchor }, lines);
     const group = s("a", {
-      class: "node", href: paths.node(one.name), "aria-label": one.name,
+      class: "node", "data-short": one.to - one.from < NAMED_MIN, href: paths.node(one.name), "aria-label": one.name,
       on: {
         pointerenter: () => light(one), pointerleave: () => light(null), focus: () => light(one), blur: () => light(null),
         click: (event) => { event.preventDefault(); go(paths.node(one.name)); },
       },
     }, s("path", { class: "arc", d: slice(one.from, one.to, INNER, OUTER) }),
     // A wider target than the arc, for fingers.
-    s("path", { d: slice(one.from, one.to, INNER - 8, OUTER + 12), fill: "transparent" }), isNamed && label);
+    s("path", { d: slice(one.from, one.to, INNER - 8, OUTER + 12), fill: "transparent" }), label);
     nodes.set(one.id, group);
     return group;
   };
@@ -110,14 +110,15 @@ export function ring(layout, { onFocus }) {
   const zoneOf = (zone) => {
     const own = members.filter((one) => one.zone === zone);
     const [from, to] = [own[0].from, own.at(-1).to];
-    const flip = Math.cos((from + to) / 2) < -0.2;
-    const { x, y } = point(INNER - 34, (from + to) / 2);
+    const { x, y } = point(BAND - 28, (from + to) / 2);
+    // Where there is room, nodes themselves say where they are.
+    const isTold = zones.length <= 12 && own.some((one) => one.to - one.from < NAMED_MIN);
     return [s("path", { class: "zone", d: stroke(from, to, OUTER + 5) }),
-      zones.length <= 12 && s("text", { class: "quiet centre", x: fixed(x * 0.86), y: fixed(y * 0.86 + (flip ? 4 : 4)) }, zone)];
+      isTold && s("text", { class: "quiet centre", x: fixed(x), y: fixed(y + 4) }, zone)];
   };
 
   const picture = s("svg", {
-    class: "ring", viewBox: "-330 -296 660 592", role: "group",
+    class: "ring", viewBox: "-330 -284 660 568", role: "group",
     "aria-label": `The ring: ${members.length} nodes and ${count(layout.lists.length)} partitions. The table tells the same.`,
   },
   s("circle", { class: "band", r: BAND }), lit,
@@ -140,13 +141,13 @@ export function ring(layout, { onFocus }) {
         if (!group) continue;
         const [level, word] = stateOf(member);
         const kind = { alarm: "down", away: "away" }[level] || (level === "watch" ? (word === "filling" ? "filling" : "suspect") : "up");
-        group.setAttribute("class", `node ${kind} ${member.self ? "asked" : ""} ${group.classList.contains("lit") ? "lit" : ""}`);
+        const held = owing.filter((hint) => hint.holder === member.id).reduce((sum, hint) => sum + hint.count, 0);
+        group.setAttribute("class", `node ${kind} ${held ? "holds" : ""} ${member.self ? "asked" : ""} ${group.classList.contains("lit") ? "lit" : ""}`);
         group.setAttribute("aria-label", `${member.name}, ${word}`);
         const own = byId.get(member.id);
-        const second = group.querySelector(".state-word");
-        const held = owing.filter((hint) => hint.holder === member.id).reduce((sum, hint) => sum + hint.count, 0);
-        if (second) second.textContent = [level === "good" ? percent(own.share) : word, held && `holds ${count(held)}`].filter(Boolean).join(" · ");
-        group.classList.toggle("holds", held > 0);
+        const [second, third] = ["state", "held"].map((line) => group.querySelector(`.${line}-word`));
+        second.textContent = [zones.length > 1 && own.zone, level === "good" ? percent(own.share) : word].filter(Boolean).join(" · ");
+        third.textContent = held ? `holds ${count(held)}` : "";
       }
       before = beads(owed, byId, before, (from, to) => shown.homeward(byId.get(from).index, byId.get(to).index));
       const rates = Object.values(view.stats).map((stats) => stats.requests_per_s);
@@ -204,7 +205,7 @@ function beads(layer, byId, before, sendHome) {
     now.set(`${holder} ${home}`, waiting);
     const place = stacked.get(holder) || 0;
     stacked.set(holder, place + 1);
-    const radius = Math.min(13, 4 + 2.6 * Math.log10(1 + waiting));
+    const radius = Math.min(13, 4 + 2.6 * Math.log10(1 + waiting), Math.max(6, (from.to - from.from) * INNER * 0.6));
     const angle = (from.from + from.to) / 2 + place * 0.12;
     const at = point((OUTER + INNER) / 2, angle);
     const goal = point(INNER, (to.from + to.to) / 2);

@@ -22,7 +22,8 @@ export const chosenFiles = (files) => [...files].map((file) => ({ path: file.web
 
 /** Files of a drop, those within folders too. */
 export async function droppedFiles(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  // All at once: after the first wait the browser has emptied the list.
+  const items = [...transfer.items].map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile()).filter(Boolean);
   const found = [];
   const walk = async (entry, path) => {
     if (entry.isFile) {
@@ -37,7 +38,10 @@ export async function droppedFiles(transfer) {
       for (const inner of some) await walk(inner, `${path}${entry.name}/`);
     }
   };
-  for (const entry of entries) await walk(entry, "");
+  for (const item of items) {
+    if (item instanceof File) found.push({ path: item.name, file: item });
+    else await walk(item, "");
+  }
   return found;
 }
 

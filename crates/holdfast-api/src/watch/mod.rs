@@ -10,7 +10,7 @@ mod stats;
 mod task;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,9 @@ const FRAMES_KEPT_MAX: usize = 512;
 /// What a node told of itself holds for so long.
 const HEARD_FOR: Duration = Duration::from_secs(10);
 
+/// Events kept for those who come later, of each sort.
+const PAST_MAX: usize = 100;
+
 /// A piece of the stream, ready to be sent.
 pub(crate) type Frame = Arc<str>;
 
@@ -37,8 +40,37 @@ pub(crate) type Frame = Arc<str>;
 #[derive(Default)]
 struct Heard {
     stats: BTreeMap<NodeId, (Instant, Value)>,
-    /// The latest events of this node, oldest first, as they were sent.
-    past: std::collections::VecDeque<Frame>,
+    past: Past,
+}
+
+/// The latest events of this node. Those of single keys are many, and must not push out those of nodes.
+#[derive(Default)]
+struct Past {
+    count: u64,
+    of_nodes: VecDeque<(u64, Frame)>,
+    of_keys: VecDeque<(u64, Frame)>,
+}
+
+impl Past {
+    fn keep(&mut self, frame: Frame, is_of_key: bool) {
+        let kept = if is_of_key {
+            &mut self.of_keys
+        } else {
+            &mut self.of_nodes
+        };
+        if kept.len() == PAST_MAX {
+            kept.pop_front();
+        }
+        kept.push_back((self.count, frame));
+        self.count += 1;
+    }
+
+    /// Oldest first.
+    fn all(&self) -> Vec<Frame> {
+        let mut all: Vec<_> = self.of_nodes.iter().chain(&self.of_keys).collect();
+        all.sort_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, frame)| frame.clone()).collect()
+    }
 }
 
 /// The watch of this process.
@@ -90,7 +122,7 @@ impl Told {
             None => broadcast::Sender::new(1).subscribe(),
         };
         self.wake.notify_one();
-        (self.heard().past.iter().cloned().collect(), frames)
+        (self.heard().past.all(), frames)
     }
 
     /// How long this process has served.
@@ -165,4 +197,25 @@ fn frame(kind: &str, data: &Value) -> Frame {
 fn now_ms() -> u64 {
     let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     u64::try_from(elapsed.unwrap_or_default().as_millis()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PAST_MAX, Past};
+
+    #[test]
+    fn many_keys_do_not_push_out_what_happened_to_nodes() {
+        let mut past = Past::default();
+        past.keep("down".into(), false);
+        for key in 0..PAST_MAX + 50 {
+            past.keep(format!("key {key}").into(), true);
+        }
+        past.keep("up".into(), false);
+        let all = past.all();
+        assert_eq!(all.len(), PAST_MAX + 2);
+        assert_eq!(
+            (&*all[0], &*all[1], all.last().map(|last| &**last)),
+            ("down", "key 50", Some("up"))
+        );
+    }
 }

@@ -3,6 +3,7 @@
 //! It is computed from what the node asked knows, claims nothing beyond that, and says three things where they apply: who is
 //! missing and since when, whether acknowledged writes are at risk, and what is under way about it. The worst comes first.
 
+use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::{Hinted, Soundness};
 use holdfast_core::ids::NodeId;
 use holdfast_core::repair::RepairReport;
@@ -62,10 +63,7 @@ impl Known<'_> {
             self.repairing(),
         ];
         let mut parts: Vec<(Level, String)> = parts.into_iter().flatten().collect();
-        if !parts
-            .iter()
-            .any(|(_, text)| text.contains(" down") || text.contains("reached"))
-        {
+        if self.view.members.iter().all(|member| member.up) {
             parts.push(self.all_up(parts.is_empty()));
         }
         // Stable, so that equals stay in the order above.
@@ -142,29 +140,28 @@ impl Known<'_> {
 
     fn who_is_down(&self, down: &[&MemberView]) -> String {
         match down {
-            [one] => format!("{} is down {}.", one.name, self.since(one)),
-            [one, other] => format!(
-                "{} is down {}, {} {}.",
-                one.name,
-                self.since(one),
-                other.name,
-                self.since(other)
-            ),
+            [one] => format!("{} {}.", one.name, self.gone(one)),
+            [one, other] => format!("{} {}, {} {}.", one.name, self.gone(one), other.name, self.gone(other)),
             many => {
                 let latest = many.iter().max_by_key(|member| member.since_ms);
                 let latest = latest.map_or_else(String::new, |member| {
-                    format!(", {} most recently ({})", member.name, self.since(member))
+                    format!(": {} most recently, it {}", member.name, self.gone(member))
                 });
                 format!("{} nodes are down{latest}.", many.len())
             }
         }
     }
 
-    fn since(&self, member: &MemberView) -> String {
-        if member.since_ms == 0 {
-            return "since this node started".to_owned();
+    /// Gossip needs some seconds to agree that somebody is away whose connection broke; until then its time is of something
+    /// else.
+    fn gone(&self, member: &MemberView) -> String {
+        let lasted = lasted(self.now_ms.saturating_sub(member.since_ms));
+        match member.state {
+            MemberState::Up | MemberState::Suspect => "was lost just now".to_owned(),
+            MemberState::Unheard => "has not been heard of since this node started".to_owned(),
+            MemberState::Down => format!("is down for {lasted}"),
+            MemberState::Stopped => format!("is stopped for {lasted}"),
         }
-        format!("for {}", lasted(self.now_ms.saturating_sub(member.since_ms)))
     }
 
     /// Whether some partition has fewer than two homes left.
@@ -196,31 +193,26 @@ impl Known<'_> {
         let waiting = self.hints.iter().filter(|(_, home, _)| away.contains(home));
         let count: u64 = waiting.clone().map(|(_, _, count)| count).sum();
         let whom = if away.len() == 1 { "it" } else { "them" };
-        if count == 0 {
-            let silent = self.holders_by_gossip();
-            return match silent.as_slice() {
-                [] => format!("Nothing is lost: no write waits for {whom} yet."),
-                holders => format!("Nothing is lost: writes wait for {whom} on {}.", listed(holders)),
-            };
-        }
         let mut holders: Vec<NodeId> = waiting.map(|(holder, ..)| *holder).collect();
+        let silent = self.silent_holders();
+        let is_more = !silent.is_empty();
+        holders.extend(silent);
         holders.sort_unstable();
         holders.dedup();
         let mut names: Vec<String> = holders.iter().map(|holder| self.name(*holder)).collect();
         names.sort();
-        format!(
-            "Nothing is lost: {} for {whom} on {}.",
-            if count == 1 {
-                "1 write waits".to_owned()
-            } else {
-                format!("{} writes wait", grouped(count))
-            },
-            listed(&names)
-        )
+        let waits = match (count, is_more) {
+            (0, false) => return format!("Nothing is lost: no write waits for {whom} yet."),
+            (0, true) => "writes wait".to_owned(),
+            (1, false) => "1 write waits".to_owned(),
+            (_, false) => format!("{} writes wait", grouped(count)),
+            (_, true) => format!("at least {} wait", counted(count, "write", "writes")),
+        };
+        format!("Nothing is lost: {waits} for {whom} on {}.", listed(&names))
     }
 
-    /// Members that hold hints for somebody, as gossip says.
-    fn holders_by_gossip(&self) -> Vec<String> {
+    /// Members that hold hints for somebody, as gossip says, and have not told how many.
+    fn silent_holders(&self) -> Vec<NodeId> {
         let holds = |member: &&MemberView| {
             let hinted = member.facts.as_ref().map(|facts| &facts.hinted);
             match hinted {
@@ -229,8 +221,14 @@ impl Known<'_> {
                 None => false,
             }
         };
-        let holders = self.view.members.iter().filter(|member| member.up).filter(holds);
-        holders.map(|member| member.name.clone()).collect()
+        let has_told = |member: &&MemberView| self.hints.iter().any(|(holder, ..)| *holder == member.id);
+        let others = self
+            .view
+            .members
+            .iter()
+            .filter(|member| member.up && member.id != self.view.node);
+        let silent = others.filter(|member| holds(member) && !has_told(member));
+        silent.map(|member| member.id).collect()
     }
 
     /// Writes that wait although everybody they wait for is up: they are on their way.
@@ -356,7 +354,8 @@ fn listed(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::gossip::MemberState;
+    use holdfast_core::gossip::facts::NodeFacts;
+    use holdfast_core::ids::{ActorId, Tick};
     use holdfast_core::repair::RepairReport;
 
     use super::*;
@@ -379,6 +378,22 @@ mod tests {
             clock_ahead_ms: None,
             facts: None,
             hints_owed: 0,
+        }
+    }
+
+    fn holds_hints() -> NodeFacts {
+        NodeFacts {
+            actor: ActorId(1),
+            boot: 1,
+            epoch: 1,
+            format_level: 1,
+            disk_used_bytes: 0,
+            disk_total_bytes: 0,
+            hinted: Hinted::Many,
+            run: 1,
+            tick_bound: Tick(0),
+            soundness: Soundness::Sound,
+            is_ending: false,
         }
     }
 
@@ -468,17 +483,49 @@ mod tests {
         );
     }
 
+    /// A page that was just opened said that all writes wait on the node asked, since the others had not told yet.
+    #[test]
+    fn holders_that_have_not_told_how_many_are_named() {
+        let mut story = Story::of(5).down(2, 12_000);
+        story.view.members[3].facts = Some(holds_hints());
+        assert!(
+            story
+                .told()
+                .1
+                .ends_with("Nothing is lost: writes wait for it on node-4.")
+        );
+        story.hints = vec![(NodeId(1), NodeId(2), 392)];
+        assert!(
+            story
+                .told()
+                .1
+                .ends_with("Nothing is lost: at least 392 writes wait for it on node-1 and node-4.")
+        );
+    }
+
     #[test]
     fn two_homes_of_a_partition_are_a_risk() {
         let (level, text) = Story::of(5).down(2, 60_000).down(3, 120_000).told();
         assert_eq!(level, Level::Alarm);
         assert!(
-            text.starts_with("node-2 is down for 60 s, node-3 for 2 min. 50 % of the ring has fewer"),
+            text.starts_with("node-2 is down for 60 s, node-3 is down for 2 min. 50 % of the ring has fewer"),
             "{text}"
         );
         // Too far apart to share a partition.
         let (level, text) = Story::of(8).down(1, 60_000).down(5, 60_000).told();
         assert_eq!(level, Level::Watch, "{text}");
+    }
+
+    /// A node was killed and at once said to be down since it had last come up.
+    #[test]
+    fn who_was_lost_just_now_is_not_down_since_it_came_up() {
+        let mut story = Story::of(5).down(2, 3_600_000);
+        story.view.members[1].state = MemberState::Up;
+        let (_, text) = story.told();
+        assert!(text.starts_with("node-2 was lost just now. Nothing is lost"), "{text}");
+        story.view.members[1].state = MemberState::Stopped;
+        let (_, text) = story.told();
+        assert!(text.starts_with("node-2 is stopped for 60 min."), "{text}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::stats::own_stats;
 use super::words::{REQUESTS_MAX, Words, request};
-use super::{Frame, Told, frame, now_ms};
+use super::{Told, frame, now_ms};
 use crate::console::Sessions;
 use crate::objects::{News, Ring, Sample, SampleStream};
 use crate::serve::{Pulse, pulse};
@@ -21,6 +21,8 @@ use crate::serve::{Pulse, pulse};
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two tellings of figures.
 const STATS_EVERY: u32 = 8;
+/// The tick by which others have told what they were asked in the first.
+const FIRST_HEARD: u32 = 2;
 /// Somebody elsewhere who watches says so this often; after twice as long and a bit nothing more is told there.
 const WATCHING_EVERY: u32 = 16;
 const WATCHED_FOR: Duration = Duration::from_secs(10);
@@ -28,8 +30,6 @@ const WATCHED_FOR: Duration = Duration::from_secs(10);
 const REQUESTS_PER_TICK: usize = 10;
 /// Events of one tick that are told elsewhere; more are only counted.
 const EVENTS_PER_TICK: usize = 20;
-/// Events kept for those who come later.
-const PAST_MAX: usize = 200;
 
 /// Runs until the node is about to end.
 pub(super) async fn run(told: Arc<Told>, sessions: Arc<Sessions>) {
@@ -132,7 +132,6 @@ impl Round {
         self.ticks = 0;
         self.own.clear();
         self.others.clear();
-        self.told.heard().stats.clear();
     }
 
     fn hear(&mut self, from: NodeId, words: &[u8]) {
@@ -154,20 +153,12 @@ impl Round {
     fn happened(&mut self, news: &News) {
         let event = crate::rest::event_shown(&*self.told.objects, news);
         let shown = frame("happened", &event);
-        self.keep(shown.clone());
+        self.told.heard().past.keep(shown.clone(), event.get("key").is_some());
         self.told.tell(shown);
         self.events += 1;
         if !self.watchers.is_empty() && self.events <= EVENTS_PER_TICK {
             self.whisper(&Words::Happened(event));
         }
-    }
-
-    fn keep(&self, shown: Frame) {
-        let past = &mut self.told.heard().past;
-        if past.len() == PAST_MAX {
-            past.pop_front();
-        }
-        past.push_back(shown);
     }
 
     fn sample(&mut self, sample: &Sample) {
@@ -195,11 +186,13 @@ impl Round {
         if is_listened_to && self.ticks.is_multiple_of(WATCHING_EVERY) {
             self.told.objects.whisper(None, &Words::Watching.encode());
         }
-        if self.ticks.is_multiple_of(STATS_EVERY) {
+        let is_due = self.ticks.is_multiple_of(STATS_EVERY);
+        if is_due {
             self.tell_stats(now);
-            if is_listened_to {
-                self.told.tell(frame("view", &self.told.view()));
-            }
+        }
+        // Who has just come waits for the others' first figures no longer than they need to come.
+        if is_listened_to && (is_due || self.ticks == FIRST_HEARD) {
+            self.told.tell(frame("view", &self.told.view()));
         }
         self.ticks = self.ticks.wrapping_add(1);
     }

@@ -3,6 +3,7 @@
 mod access_log;
 mod bad_input;
 mod client;
+mod console;
 mod limits;
 mod rest;
 mod s3_bodies;

@@ -6,6 +6,8 @@ import { live, on } from "../live.js";
 import { go, paths } from "../router.js";
 
 const SHOWN_MAX = 300;
+/** Events of many keys within this time are gathered. */
+const GATHERED_MS = 60_000;
 
 const node = (one) => h("a", { href: paths.node(one.name) }, one.name || one.id);
 const nodes = (many) => many.map((one, index) => [index ? ", " : "", node(one)]);
@@ -71,10 +73,11 @@ export function show(main, { query, signal }) {
     update(true);
   };
   const update = (isAsked = false) => {
-    if (paused && !isAsked) return;
+    // What somebody has unfolded stays as it is.
+    if ((paused || list.querySelector("details[open]")) && !isAsked) return;
     const shown = live.events.map((event) => ({ event, told: TOLD[event.event]?.(event) })).filter(({ told }) => told)
       .filter(({ event, told }) => (!group || told[0] === group) && (!text || JSON.stringify(event).includes(text)));
-    put(list, shown.length ? lines(shown.slice(0, SHOWN_MAX)) : nothing(group || text));
+    put(list, shown.length ? lines(gathered(shown).slice(0, SHOWN_MAX)) : nothing(group || text));
   };
   put(main, h("div", { class: "head" }, h("h1", {}, "Activity"), h("div", { class: "push" }, pause),
     h("p", { class: "lead" }, "What the nodes saw and did by themselves. Requests are not events: they are on the ring.")),
@@ -89,10 +92,37 @@ export function show(main, { query, signal }) {
   update();
 }
 
+/** What one node does with many keys within some seconds is one line, from which the keys can be unfolded. */
+function gathered(shown) {
+  const lines = [];
+  const open = new Map();
+  for (const one of shown) {
+    const { event } = one;
+    const name = event.key && `${event.event} ${event.node.id} ${event.for?.id}`;
+    const line = name && open.get(name);
+    if (line && new Date(line.event.at) - new Date(event.at) < GATHERED_MS) {
+      line.more.push(one);
+      continue;
+    }
+    const begun = { ...one, more: [] };
+    lines.push(begun);
+    if (name) open.set(name, begun);
+  }
+  return lines;
+}
+
 function lines(shown) {
-  return h("ul", { class: "events" }, shown.map(({ event, told: [, level, said] }) => h("li", {},
+  return h("ul", { class: "events" }, shown.map(({ event, told: [, level, said], more }) => h("li", {},
     h("time", { datetime: event.at, title: when(event.at) }, clock(event.at)), sign(level),
-    h("span", { class: "break" }, event.node && said && [node(event.node), ": "], said))));
+    h("span", { class: "break" }, event.node && [node(event.node), ": "], said, more.length > 0 && unfolded(more)))));
+}
+
+function unfolded(more) {
+  const list = h("ul", {});
+  const details = h("details", { on: { toggle: () => {
+    if (details.open && !list.childElementCount) put(list, more.slice(0, SHOWN_MAX).map(({ event }) => h("li", {}, object(event))));
+  } } }, h("summary", {}, `and ${counted(more.length, "more", "more")}`), list);
+  return details;
 }
 
 function nothing(isFiltered) {

@@ -81,6 +81,6 @@ function newBucket(done) {
     h("label", { class: "field grow" }, "Name", name),
     h("label", { class: "field" }, "On how many nodes", n),
     h("label", { class: "field" }, "Of concurrent writes", conflict),
-    h("label", { class: "field" }, h("span", { "aria-hidden": "true" }, " "), h("button", { type: "submit", class: "main" }, "Create"))), wrong);
+    h("button", { type: "submit", class: "main low" }, "Create")), wrong);
   return form;
 }

@@ -1,6 +1,6 @@
 // Type a key: where it lies on the ring, who its homes are, and what each of them holds of it.
 
-import { at, get } from "../api.js";
+import { get, metaOf } from "../api.js";
 import { facts, h, put, state } from "../dom.js";
 import { count } from "../format.js";
 import { live, member, stateOf } from "../live.js";
@@ -61,7 +61,7 @@ const hint = () => h("p", { class: "dim small" }, "Every key has a place, whethe
 
 async function meta(bucket, key, signal) {
   try {
-    return await get(at(bucket, "meta", key), {}, signal);
+    return await metaOf(bucket, key, live.view?.members, signal);
   } catch (problem) {
     if (problem.name === "AbortError") throw problem;
     return null;

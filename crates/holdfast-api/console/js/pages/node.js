@@ -34,7 +34,7 @@ export function show(main, { name, session, signal }) {
         h("section", { class: "sheet" }, h("h2", {}, "What it tells of itself"), about),
         h("div", {},
           h("section", { class: "sheet" }, h("h2", {}, "Writes that wait"), held),
-          h("section", { class: "sheet" }, h("h2", {}, "Seen from the others"), links)))));
+          h("section", { class: "sheet" }, h("h2", {}, "Connections"), links)))));
 
   let shownActs = "";
   const update = () => {
@@ -127,7 +127,7 @@ function linksOf(stats, one) {
     table("Connections", [["To"], ["Connection"], ["Round trip", "num"], ["Sent", "num"], ["Received", "num"]], told.map((link) => [
       h("a", { href: paths.node(link.member.name) }, link.member.name),
       link.up ? state("good", "stands") : state("alarm", "none"),
-      link.round_trip_us ? ms(link.round_trip_us / 1000) : "–", bytes(link.sent_bytes), bytes(link.received_bytes),
+      link.up && link.round_trip_us ? ms(link.round_trip_us / 1000) : "–", bytes(link.sent_bytes), bytes(link.received_bytes),
     ]))];
 }
 

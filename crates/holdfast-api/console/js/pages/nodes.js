@@ -2,7 +2,7 @@
 
 import { h, put, state, table } from "../dom.js";
 import { bytes, count, ms, rate, span } from "../format.js";
-import { hints, live, on, stateOf } from "../live.js";
+import { hints, live, on, sinceOf, stateOf } from "../live.js";
 import { paths } from "../router.js";
 import { spark } from "../spark.js";
 
@@ -23,7 +23,8 @@ function listed(view) {
     const stats = view.stats[one.id];
     const [level, word] = stateOf(one);
     const sum = (which) => owed.filter((hint) => hint[which] === one.id).reduce((all, hint) => all + hint.count, 0);
-    const since = one.since && !one.since.startsWith("1970") ? `for ${span((Date.now() - new Date(one.since)) / 1000)}` : "";
+    const from = sinceOf(one);
+    const since = from && `for ${span((Date.now() - from) / 1000)}`;
     return [
       [h("a", { href: paths.node(one.name) }, one.name), one.self && h("span", { class: "dim small" }, " (asked)")],
       [state(level, word), since && h("div", { class: "dim small" }, since)],

@@ -1,6 +1,6 @@
 // One object: what it is, where it is, and how sure that is.
 
-import { ask, at, get, previewOf } from "../api.js";
+import { ask, at, get, metaOf, previewOf } from "../api.js";
 import { confirm, empty, facts, h, put, state, table } from "../dom.js";
 import { bytes, count, counted, leaf, when } from "../format.js";
 import { live, member, stateOf } from "../live.js";
@@ -17,7 +17,7 @@ export async function show(main, { name, query, session, signal }) {
   document.title = `${leaf(key)} · Holdfast`;
   let known;
   try {
-    known = await get(at(name, "meta", key), {}, signal);
+    known = await metaOf(name, key, live.view?.members, signal);
   } catch (problem) {
     if (problem.status !== 404) throw problem;
     known = { versions: [] };

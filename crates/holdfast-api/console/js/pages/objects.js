@@ -66,7 +66,7 @@ export async function show(main, { name, query, signal }) {
       { prefix: from, delimiter: "/", after: behind, limit: PAGE }, signal);
     chosen.clear();
     choose();
-    put(main.querySelector(".crumbs"), crumbs(name, from).childNodes);
+    main.querySelector(".crumbs").replaceWith(crumbs(name, from));
     put(list, page.objects.length || page.prefixes.length
       ? rows(name, page, chosen, choose)
       : nothing(name, from), pager(name, from, behind, page.next));
@@ -110,7 +110,7 @@ function rows(name, page, chosen, choose) {
     return input;
   };
   const folders = page.prefixes.map((prefix) => [
-    h("a", { href: paths.bucket(name, { prefix }), class: "break" }, `${leaf(prefix)}`), "folder", "", "",
+    h("a", { href: paths.bucket(name, { prefix }), class: "break" }, leaf(prefix)), h("span", { class: "dim" }, "folder"), "", "",
   ]);
   const objects = page.objects.map((one) => [
     [h("a", { href: paths.object(name, one.key), class: "break" }, leaf(one.key) || one.key),
