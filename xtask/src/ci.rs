@@ -4,7 +4,7 @@
 
 use crate::process::{self, cargo};
 use crate::step::{self, Failure, Outcome, Step};
-use crate::{clients, containers, faults, setup, sim, tidy};
+use crate::{clients, console, containers, faults, setup, sim, tidy};
 
 const STEPS: &[Step] = &[
     Step {
@@ -46,6 +46,11 @@ const STEPS: &[Step] = &[
         name: "clients",
         proves: "real clients against three real nodes",
         run: clients::run_all,
+    },
+    Step {
+        name: "console",
+        proves: "the web console in a real browser against five real nodes",
+        run: console::run_all,
     },
     Step {
         name: "faults",
@@ -134,7 +139,7 @@ mod tests {
         assert_eq!(names("--only fmt --only tidy").unwrap(), ["fmt", "tidy"]);
         assert_eq!(
             names("--from planted").unwrap(),
-            ["planted", "clients", "faults", "containers"]
+            ["planted", "clients", "console", "faults", "containers"]
         );
         assert!(names("--only nonsense").unwrap_err().to_string().contains("clippy"));
     }

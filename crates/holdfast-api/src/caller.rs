@@ -12,6 +12,9 @@ use crate::problem::{Answer, Problem};
 use crate::serve::ApiConfig;
 use crate::signature::{Payload, Signed, Unverified};
 
+/// What whoever has the admin token is called.
+pub(crate) const ADMIN: &str = "admin";
+
 /// Verifies what callers claim.
 pub(crate) struct Verifier {
     objects: Arc<dyn Objects>,
@@ -43,9 +46,14 @@ impl Verifier {
     }
 
     /// Hashes compare in constant time, and tell nothing of the token's length.
-    fn is_admin_token(&self, token: &str) -> bool {
+    pub(crate) fn is_admin_token(&self, token: &str) -> bool {
         self.admin_token
             .is_some_and(|hash| hash == blake3::hash(token.as_bytes()))
+    }
+
+    /// Whether a principal may manage keys.
+    pub(crate) fn manages_keys(&self, principal: &str) -> bool {
+        principal == ADMIN || self.root_key_id.as_deref() == Some(principal)
     }
 
     /// Verifies a request's claim. What was signed of the body is left for later, when the body is there.
@@ -64,7 +72,7 @@ impl Verifier {
         if let Some(token) = value.strip_prefix("Bearer ") {
             return if self.is_admin_token(token.trim()) {
                 let caller = Caller {
-                    principal: "admin".to_owned(),
+                    principal: ADMIN.to_owned(),
                     manages_keys: true,
                 };
                 Ok((caller, Payload::Unsigned))
@@ -97,7 +105,7 @@ impl Verifier {
             }
             Err(unverified) => return Err(denied(&unverified.to_string())),
         };
-        let manages_keys = self.root_key_id.as_deref() == Some(key.id.as_str());
+        let manages_keys = self.manages_keys(&key.id);
         let caller = Caller {
             principal: key.id,
             manages_keys,

@@ -4,7 +4,8 @@
 //! outcomes into HTTP.
 //!
 //! The map: [`serve`] owns sockets, TLS, limits and the access log; [`s3`], [`rest`] and [`grpc`] are the languages spoken on
-//! them; [`intake`] takes a body in, hashing it while it is written; [`memory`] is a cluster in a `Mutex`, for tests.
+//! them, and `console` shows people what REST tells; `watch` gathers what all nodes see; [`intake`] takes a body in, hashing it
+//! while it is written; [`memory`] is a cluster in a `Mutex`, for tests.
 #![forbid(unsafe_code)]
 
 pub mod answer_body;
@@ -13,6 +14,7 @@ mod caller;
 pub mod checksum;
 mod claims;
 pub mod conditions;
+mod console;
 mod dots;
 pub mod grpc;
 pub mod intake;
@@ -26,3 +28,4 @@ pub mod rest;
 pub mod s3;
 pub mod serve;
 pub mod signature;
+mod watch;

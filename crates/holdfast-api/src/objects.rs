@@ -133,6 +133,103 @@ pub trait Objects: Send + Sync + 'static {
     fn events(&self) -> NewsStream;
     /// Whether this node can serve now; the reason if not.
     fn ready(&self) -> Result<(), String>;
+
+    /// The ring: whom each partition prefers. `None` where nobody here holds the whole layout.
+    fn ring(&self) -> Option<Ring> {
+        None
+    }
+    /// Some of the requests that are answered from now on, while somebody listens: at most some tens a second.
+    fn samples(&self) -> SampleStream {
+        Box::pin(futures_util::stream::pending())
+    }
+    /// Says something to the front end of a member, or to those of all others. It may be lost, and nothing may depend on it.
+    fn whisper(&self, to: Option<NodeId>, words: &[u8]) {
+        let _ = (to, words);
+    }
+    /// What other members' front ends whisper, and who.
+    fn whispers(&self) -> WhisperStream {
+        Box::pin(futures_util::stream::pending())
+    }
+    /// This node's connections to the others.
+    fn links(&self) -> Vec<Link> {
+        Vec::new()
+    }
+}
+
+/// Words of other members' front ends.
+pub type WhisperStream = BoxStream<'static, (NodeId, Bytes)>;
+
+/// Requests that were answered.
+pub type SampleStream = BoxStream<'static, Sample>;
+
+/// Whom each partition prefers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ring {
+    /// Number of the layout.
+    pub epoch: u64,
+    /// log₂ of the number of partitions.
+    pub partition_bits: u8,
+    /// All members, by id.
+    pub members: Vec<NodeId>,
+    /// For each partition the indexes of its first members, best first: as many as a bucket may have homes by default, and
+    /// the first that stands in.
+    pub lists: Vec<Vec<u16>>,
+}
+
+/// Members of each list of a [`Ring`].
+pub const RING_DEPTH: usize = 4;
+
+/// What was asked in a request that is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SampledVerb {
+    /// An object was written.
+    Put,
+    /// An object was read.
+    Get,
+    /// An object was deleted.
+    Delete,
+}
+
+/// One request, and the way it took.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// What was asked.
+    pub verb: SampledVerb,
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// Where the key lives.
+    pub partition: u16,
+    /// Who coordinated.
+    pub coordinator: NodeId,
+    /// The key's homes, best first.
+    pub homes: Vec<NodeId>,
+    /// Those that had written or answered when the client was told.
+    pub answered: Vec<NodeId>,
+    /// Homes that could not be reached.
+    pub down: Vec<NodeId>,
+    /// Homes for which another took the write, and who.
+    pub hinted: Vec<(NodeId, NodeId)>,
+    /// How long it took.
+    pub took_us: u64,
+}
+
+/// A connection to another member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// The member.
+    pub member: NodeId,
+    /// Whether the connection stands.
+    pub up: bool,
+    /// Latest round trip, 0 before the first.
+    pub round_trip_us: u64,
+    /// Bytes sent since the start.
+    pub sent_bytes: u64,
+    /// Bytes received since the start.
+    pub received_bytes: u64,
+    /// Messages that were not sent, because too much waited or the member was down.
+    pub dropped: u64,
 }
 
 /// A body on its way to disks. Dropping it without [`BodyWriter::finish`] abandons what was written.

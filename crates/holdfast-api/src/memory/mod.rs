@@ -34,7 +34,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::objects::{
     BodyPurpose, BodyStream, BodyWriter, BucketCreated, BucketRef, ClusterView, CompleteUpload, DeleteBucketError,
-    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, News, NewsStream, Objects, PutObject,
+    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, News, NewsStream, Objects, PutObject, Ring,
 };
 
 /// The one node there is.
@@ -348,6 +348,15 @@ impl Objects for MemoryObjects {
 
     fn repair_report(&self) -> RepairReport {
         self.lock().repair.clone()
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring {
+            epoch: 1,
+            partition_bits: 10,
+            members: vec![NODE],
+            lists: vec![vec![0]; 1024],
+        })
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::caller::Caller;
-use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape;
 use crate::bucket_wish;
+use crate::caller::Caller;
 use crate::objects::NewBucket;
+use crate::problem::{Answer, Problem};
 
 /// Largest document taken.
 const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
@@ -125,7 +125,7 @@ pub(super) async fn delete(State(app): App, Path(name): Path<String>) -> Answer<
 }
 
 /// A small JSON document, or its default when there is none.
-pub(super) async fn document<T: serde::de::DeserializeOwned + Default>(body: Body) -> Answer<T> {
+pub(crate) async fn document<T: serde::de::DeserializeOwned + Default>(body: Body) -> Answer<T> {
     let bytes = axum::body::to_bytes(body, DOCUMENT_BYTES_MAX).await;
     let bytes = bytes.map_err(|error| {
         Problem::bad_request(

@@ -9,15 +9,23 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::caller::Caller;
-use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape::{Names, time};
 use super::{App, Shared};
+use crate::caller::Caller;
+use crate::objects::{ClusterView, Objects};
+use crate::problem::{Answer, Problem};
+use crate::watch::sentence::Sentence;
 
 pub(super) async fn view(State(app): App) -> Json<Value> {
     let view = app.objects.cluster();
-    let names = Names::of(&*app.objects);
+    let sentence = app.watch.told().sentence(&view);
+    Json(shown(&*app.objects, &view, &sentence))
+}
+
+/// The cluster as one node sees it, and the sentence on it.
+pub(crate) fn shown(objects: &dyn Objects, view: &ClusterView, sentence: &Sentence) -> Value {
+    let names = Names::of(objects);
     let registered_with = view.registered_with.as_ref().map(|(founder, address)| {
         let mut with = names.node(*founder);
         with["address"] = json!(address);
@@ -53,8 +61,10 @@ pub(super) async fn view(State(app): App) -> Json<Value> {
         .filter(|member| !member.up)
         .map(|member| member.id)
         .collect();
-    Json(json!({
+    json!({
         "status": "success",
+        "sentence": sentence.text,
+        "level": sentence.level.name(),
         "node": names.node(view.node),
         "cluster": view.cluster,
         "epoch": view.epoch,
@@ -84,7 +94,7 @@ pub(super) async fn view(State(app): App) -> Json<Value> {
             "held_by": view.forgetting.held.map(|(node, _)| names.node(node)),
             "held_because": view.forgetting.held.map(|(_, why)| why_name(why)),
         },
-    }))
+    })
 }
 
 /// Why the gate is held, in a word or two.

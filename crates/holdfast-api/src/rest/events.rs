@@ -51,6 +51,12 @@ pub(super) async fn follow(State(app): App) -> Response {
     answer
 }
 
+/// An event as it is told, by the node that answers.
+pub(crate) fn shown(objects: &dyn Objects, news: &News) -> Value {
+    let names = Names::of(objects);
+    shape(news, objects, &names, &names.node(objects.cluster().node))
+}
+
 fn shape(news: &News, objects: &dyn Objects, names: &Names, teller: &Value) -> Value {
     let mut shown = match news {
         News::Missed(count) => json!({ "event": "missed", "count": count }),

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::buckets::document;
-use super::caller::Caller;
-use super::problem::{Answer, Problem};
 use super::shape;
+use crate::caller::Caller;
+use crate::problem::{Answer, Problem};
 use crate::request_id::secret_u128;
 
 /// What a new key may be given.

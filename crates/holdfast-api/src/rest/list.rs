@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape;
 use crate::limits::PAGE_ENTRIES_MAX;
 use crate::objects::ListObjects;
+use crate::problem::{Answer, Problem};
 
 /// What a listing may be asked.
 #[derive(Deserialize)]

@@ -8,11 +8,11 @@ use http::StatusCode;
 
 use super::App;
 use super::object::{ReadOptions, with_context};
-use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape::Place;
 use super::upload::Target;
 use crate::objects::GetObject;
+use crate::problem::{Answer, Problem};
 
 pub(super) async fn read(
     State(app): App,

@@ -4,18 +4,25 @@
 //! JSON, failures included ([`problem`]); object bodies alone are raw.
 
 mod buckets;
+mod chunks;
 mod cluster;
 mod events;
+mod gate;
 mod health;
 mod keys;
+mod layout;
 mod list;
 mod meta;
 mod object;
 mod query;
 mod repair;
 mod shape;
+mod share;
+mod stats;
+mod stream;
 mod transfers;
 mod upload;
+mod uploads;
 mod verified;
 
 use std::sync::Arc;
@@ -30,12 +37,18 @@ use http::{HeaderName, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use tower_service::Service;
 
-use crate::caller::Verifier;
+use crate::console::{self, sign_in};
 use crate::objects::{BucketRef, Objects};
+use crate::problem::{Answer as Wanted, Problem};
+use crate::request_id;
 use crate::serve::{ApiConfig, Metered, Peer, RequestBody, Ticket};
 use crate::signature::Payload;
-use crate::{caller, problem, request_id};
-use problem::{Answer as Wanted, Problem};
+use crate::watch::Watch;
+pub(crate) use buckets::document;
+pub(crate) use cluster::shown as cluster_shown;
+pub(crate) use events::shown as event_shown;
+pub(crate) use gate::Gate;
+pub(crate) use shape::{node_shown, time as time_shown};
 use verified::VerifiedBody;
 
 /// Carries contexts in and out (rule D8).
@@ -53,7 +66,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("holdfast-requ
 /// The REST front end.
 pub struct RestApp {
     router: Router<()>,
-    verifier: Verifier,
+    gate: Arc<Gate>,
     header_bytes_max: usize,
     body_patience: Duration,
 }
@@ -64,7 +77,9 @@ type App = axum::extract::State<Arc<Shared>>;
 pub(crate) struct Shared {
     objects: Arc<dyn Objects>,
     root_key_id: Option<String>,
+    region: String,
     body_patience: Duration,
+    watch: Watch,
 }
 
 impl Shared {
@@ -78,17 +93,20 @@ impl Shared {
 }
 
 impl RestApp {
-    /// Over a cluster.
+    /// Over a cluster. Must be called within a tokio runtime.
     #[must_use]
     pub fn new(config: &ApiConfig, objects: Arc<dyn Objects>) -> Self {
+        let gate = Arc::new(Gate::new(config, Arc::clone(&objects)));
         let shared = Arc::new(Shared {
             objects: Arc::clone(&objects),
             root_key_id: config.root_key_id.clone(),
+            region: config.region.clone(),
             body_patience: config.limits.body_patience,
+            watch: Watch::begin(Arc::clone(&objects), Arc::clone(&gate.sessions)),
         });
         Self {
-            router: router(shared),
-            verifier: Verifier::new(config, objects),
+            router: router(shared).merge(console_router(Arc::clone(&gate))),
+            gate,
             header_bytes_max: config.limits.header_bytes_max,
             body_patience: config.limits.body_patience,
         }
@@ -103,6 +121,7 @@ impl RestApp {
             request.uri().clone(),
             peer.remote,
         );
+        let preview = console::previewed(request.uri()).map(|(_, how)| how);
         let mut answer = match self.prepare(request, peer, &ticket).await {
             Ok(request) => match self.router.clone().call(request).await {
                 Ok(answer) => answer,
@@ -110,6 +129,9 @@ impl RestApp {
             },
             Err(problem) => problem.into_response(),
         };
+        if let Some(how) = preview {
+            console::defuse(answer.headers_mut(), how);
+        }
         if let Ok(id) = HeaderValue::from_str(ticket.request_id()) {
             answer.headers_mut().insert("x-request-id", id);
         }
@@ -148,16 +170,26 @@ impl RestApp {
                 "send less metadata",
             ));
         }
+        if let Some((read, _)) = console::previewed(&head.uri) {
+            let caller = self.gate.of_element(&head).await?;
+            ticket.note().identify("objects", Some(caller.principal.clone()));
+            head.extensions.insert(caller);
+            head.uri = read;
+            return Ok(Request::from_parts(head, Body::empty()));
+        }
+        if head.uri.path().starts_with("/console") {
+            ticket.note().identify("console", None);
+        }
         if !head.uri.path().starts_with("/v1/") {
             return Ok(Request::from_parts(head, Body::new(body)));
         }
         if head.uri.path().starts_with(transfers::PATH) {
-            let grant = transfers::admit(self.verifier.objects(), &head)?;
+            let grant = transfers::admit(self.gate.objects(), &head)?;
             ticket.note().identify(operation(&head), Some(grant.principal.clone()));
             head.extensions.insert(grant);
             return Ok(Request::from_parts(head, Body::new(body)));
         }
-        let (caller, payload) = self.verifier.verify(&head).await?;
+        let (caller, payload) = self.gate.verify(&head).await?;
         ticket.note().identify(operation(&head), Some(caller.principal.clone()));
         head.extensions.insert(caller);
         let body = match payload {
@@ -176,10 +208,16 @@ fn operation(head: &http::request::Parts) -> &'static str {
         (Some("buckets"), Some("meta")) => "meta",
         (Some("buckets"), Some("transfers")) => "transfers",
         (Some("transfers"), _) => "transfer",
+        (Some("buckets"), Some("uploads")) => "uploads",
+        (Some("buckets"), Some("share")) => "share",
+        (Some("buckets"), Some("chunks")) => "chunks",
         (Some("buckets"), Some("locate")) | (Some("locate"), _) => "locate",
         (Some("buckets"), _) => "buckets",
         (Some("keys"), _) => "keys",
         (Some("repair"), _) => "repair",
+        (Some("layout"), _) => "layout",
+        (Some("stats"), _) => "stats",
+        (Some("cluster"), _) if head.uri.path() == "/v1/cluster/stream" => "stream",
         (Some("cluster"), _) if head.uri.path() == "/v1/cluster/events" => "events",
         (Some("cluster"), _) => "cluster",
         _ => "-",
@@ -202,6 +240,9 @@ fn router(shared: Arc<Shared>) -> Router<()> {
         .route("/v1/buckets/{bucket}/objects/", get(list::list).post(upload::post_form))
         .route("/v1/buckets/{bucket}/objects/{*key}", object)
         .route("/v1/buckets/{bucket}/meta/{*key}", get(meta::read))
+        .route("/v1/buckets/{bucket}/chunks/{*key}", get(chunks::read))
+        .route("/v1/buckets/{bucket}/share/{*key}", post(share::share))
+        .route("/v1/buckets/{bucket}/uploads/{*key}", uploads::methods())
         .route("/v1/buckets/{bucket}/locate", get(cluster::locate_in))
         .route("/v1/locate", get(cluster::locate))
         .route(
@@ -214,6 +255,9 @@ fn router(shared: Arc<Shared>) -> Router<()> {
         )
         .route("/v1/cluster", get(cluster::view))
         .route("/v1/cluster/events", get(events::follow))
+        .route("/v1/cluster/stream", get(stream::follow))
+        .route("/v1/layout", get(layout::read))
+        .route("/v1/stats", get(stats::read))
         .route(
             "/v1/cluster/members/{member}/maintenance",
             post(cluster::begin_maintenance).delete(cluster::end_maintenance),
@@ -232,12 +276,24 @@ fn router(shared: Arc<Shared>) -> Router<()> {
         .with_state(shared)
 }
 
+fn console_router(gate: Arc<Gate>) -> Router<()> {
+    let session = get(sign_in::who).post(sign_in::sign_in).delete(sign_in::sign_out);
+    Router::new()
+        .route("/", get(console::front_door))
+        .route("/console", get(console::page))
+        .route("/console/", get(console::page))
+        .route("/console/{*page}", get(console::page))
+        .route("/console/assets/{version}/{*name}", get(console::file))
+        .route("/console/session", session)
+        .with_state(gate)
+}
+
 async fn no_such_resource() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_resource",
         "there is nothing at this path",
-        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/repair, /v1/locate, /v1/transfers/part, /health/live, /health/ready and /metrics",
+        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/layout, /v1/stats, /v1/repair, /v1/locate, /v1/transfers/part, /console, /health/live, /health/ready and /metrics",
     )
 }
 

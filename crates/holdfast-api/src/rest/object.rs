@@ -20,16 +20,16 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::caller::Caller;
-use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape::{Place, dot_text, parse_dot, version};
 use super::upload::{Target, WriteOptions, context_of, request_of};
 use super::{App, CONTEXT, DOT, SIBLINGS};
 use crate::answer_body::AnswerBody;
+use crate::caller::Caller;
 use crate::conditions::{Conditions, TagCondition, Verdict};
 use crate::object_headers;
 use crate::objects::{GetObject, PutObject};
+use crate::problem::{Answer, Problem};
 
 /// What a read may be asked in its query.
 #[derive(Deserialize, Default)]

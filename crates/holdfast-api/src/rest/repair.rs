@@ -9,10 +9,10 @@ use holdfast_core::repair::{Portion, RepairOfMemberState, RepairReport, RepairSt
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::caller::Caller;
-use super::problem::Answer;
 use super::shape::{Names, time};
 use super::{App, Shared};
+use crate::caller::Caller;
+use crate::problem::Answer;
 
 type By = axum::Extension<Caller>;
 

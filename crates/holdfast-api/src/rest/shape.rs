@@ -45,6 +45,11 @@ impl Names {
     }
 }
 
+/// A node as answers name it.
+pub(crate) fn node_shown(objects: &dyn Objects, id: NodeId) -> Value {
+    Names::of(objects).node(id)
+}
+
 /// A version vector: the highest tick known of each life of a disk.
 pub(super) fn clock(context: &Context) -> Value {
     context
@@ -54,7 +59,7 @@ pub(super) fn clock(context: &Context) -> Value {
 }
 
 /// A time for people and programs: `2026-01-02T03:04:05.678Z`.
-pub(super) fn time(unix_ms: u64) -> String {
+pub(crate) fn time(unix_ms: u64) -> String {
     let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(unix_ms));
     let time: s3s::dto::Timestamp = time.unwrap_or(std::time::UNIX_EPOCH).into();
     let mut text = Vec::with_capacity(24);

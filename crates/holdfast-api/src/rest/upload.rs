@@ -15,18 +15,18 @@ use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode};
 use serde::Deserialize;
 
-use super::caller::Caller;
 use super::object::with_context;
-use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape::Place;
 use super::{App, CONTEXT, REQUEST_ID, Shared};
+use crate::caller::Caller;
 use crate::checksum::Algorithm;
 use crate::claims::{check_key, declared, verify};
 use crate::intake::{self, Plan, Received};
 use crate::limits::BODY_BYTES_MAX;
 use crate::object_headers;
 use crate::objects::{BodyPurpose, BucketRef, PutObject};
+use crate::problem::{Answer, Problem};
 use crate::request_id;
 
 /// A bucket's name and a key, from the path.

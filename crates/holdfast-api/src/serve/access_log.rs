@@ -111,6 +111,13 @@ impl Drop for Ticket {
         let took = self.began.elapsed();
         let operation = self.note.0.operation.get().map_or("-", String::as_str);
         super::meters::count(self.front_end, operation, self.status.as_u16(), took);
+        super::pulse::count(super::pulse::Beat {
+            operation,
+            failed: self.status.is_server_error(),
+            bytes_in: self.note.0.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.bytes_out,
+            took,
+        });
         tracing::info!(
             target: "access",
             front_end = self.front_end,

@@ -13,6 +13,7 @@ mod connection;
 mod io;
 mod listen;
 mod meters;
+mod pulse;
 mod request_body;
 mod tls;
 
@@ -28,6 +29,7 @@ pub use config::{ApiConfig, Limits, TlsFiles};
 pub(crate) use connection::{Peer, Stopping};
 pub use listen::BindError;
 pub(crate) use meters::metrics_page;
+pub(crate) use pulse::{Pulse, pulse};
 pub(crate) use request_body::{BodyError, RequestBody, STALLED};
 pub use tls::{TlsError, TlsReloader};
 

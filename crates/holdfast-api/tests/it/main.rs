@@ -3,6 +3,7 @@
 mod access_log;
 mod bad_input;
 mod client;
+mod console;
 mod grpc;
 mod http2;
 mod limits;

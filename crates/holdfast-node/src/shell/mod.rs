@@ -11,8 +11,10 @@ mod direct;
 mod drive;
 mod members;
 mod timer;
+mod whisper;
 
 pub use cluster::{Addresses, Cluster, RootKey};
+pub use whisper::WHISPER_BYTES_MAX;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
+use bytes::Bytes;
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::{ActorId, NodeId};
@@ -216,6 +219,8 @@ struct Inner {
     stopping: AtomicBool,
     /// Events, and when they happened; `None` once the node is about to end.
     news: Mutex<Option<broadcast::Sender<(u64, ClusterEvent)>>>,
+    /// What other members' front ends say.
+    whispers: broadcast::Sender<(NodeId, Bytes)>,
     store_events: Arc<drive::StoreEvents>,
     on_end: Box<dyn Fn(End) + Send + Sync>,
     on_rest: Box<dyn Fn() + Send + Sync>,
@@ -289,6 +294,7 @@ impl Shell {
             stopping: AtomicBool::new(false),
             store_events: completions.clone(),
             news: Mutex::new(Some(broadcast::Sender::new(NEWS_MAX))),
+            whispers: broadcast::Sender::new(whisper::WHISPERS_KEPT_MAX),
             on_end: config.on_end,
             on_rest: config.on_rest,
         });

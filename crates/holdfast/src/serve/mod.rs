@@ -196,6 +196,7 @@ async fn serve(
         base_domains: config.base_domains.clone(),
         admin_token: Some(admin_token),
         root_key_id: Some(shell.cluster().root.id.clone()),
+        session_key: Some(shell.identity().secret.derive("console sessions")),
         tls: config.tls.as_ref().map(|tls| TlsFiles {
             certificate: tls.cert.clone(),
             key: tls.key.clone(),

@@ -1,0 +1,221 @@
+//! Watching the cluster: one stream for whoever looks, of what all nodes see, at no cost when nobody does.
+//!
+//! A node knows its own requests, figures and events. While somebody listens to one node, that one asks the others, in
+//! whispers (datagrams that may be lost), to tell theirs for the next seconds; so one connection shows the whole cluster.
+//! One task does it for the process. It sleeps while nobody listens, but for noting what has happened lately, so that who
+//! comes later sees that too. Nothing here is stored and nothing depends on it.
+
+pub(crate) mod sentence;
+mod stats;
+mod task;
+mod words;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use holdfast_core::ids::NodeId;
+use serde_json::Value;
+use tokio::sync::{Notify, broadcast};
+use tokio::task::AbortHandle;
+
+use crate::console::Sessions;
+use crate::objects::{ClusterView, Objects};
+use sentence::{Known, Sentence};
+pub(crate) use stats::own_stats;
+
+/// Frames kept for a listener that is slow: some seconds of a busy cluster.
+const FRAMES_KEPT_MAX: usize = 512;
+
+/// What a node told of itself holds for so long.
+const HEARD_FOR: Duration = Duration::from_secs(10);
+
+/// Events kept for those who come later, of each sort.
+const PAST_MAX: usize = 100;
+
+/// A piece of the stream, ready to be sent.
+pub(crate) type Frame = Arc<str>;
+
+/// What members told of themselves lately.
+#[derive(Default)]
+struct Heard {
+    stats: BTreeMap<NodeId, (Instant, Value)>,
+    past: Past,
+}
+
+/// The latest events of this node. Those of single keys are many, and must not push out those of nodes.
+#[derive(Default)]
+struct Past {
+    count: u64,
+    of_nodes: VecDeque<(u64, Frame)>,
+    of_keys: VecDeque<(u64, Frame)>,
+}
+
+impl Past {
+    fn keep(&mut self, frame: Frame, is_of_key: bool) {
+        let kept = if is_of_key {
+            &mut self.of_keys
+        } else {
+            &mut self.of_nodes
+        };
+        if kept.len() == PAST_MAX {
+            kept.pop_front();
+        }
+        kept.push_back((self.count, frame));
+        self.count += 1;
+    }
+
+    /// Oldest first.
+    fn all(&self) -> Vec<Frame> {
+        let mut all: Vec<_> = self.of_nodes.iter().chain(&self.of_keys).collect();
+        all.sort_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, frame)| frame.clone()).collect()
+    }
+}
+
+/// The watch of this process.
+pub(crate) struct Watch {
+    told: Arc<Told>,
+    task: AbortHandle,
+}
+
+/// What the task and those who listen share.
+pub(crate) struct Told {
+    objects: Arc<dyn Objects>,
+    /// `None` once the node is about to end.
+    frames: Mutex<Option<broadcast::Sender<Frame>>>,
+    heard: Mutex<Heard>,
+    wake: Notify,
+    began: Instant,
+}
+
+impl Watch {
+    /// Begins to watch. Must be called within a tokio runtime.
+    pub(crate) fn begin(objects: Arc<dyn Objects>, sessions: Arc<Sessions>) -> Self {
+        let told = Arc::new(Told {
+            objects,
+            frames: Mutex::new(Some(broadcast::Sender::new(FRAMES_KEPT_MAX))),
+            heard: Mutex::new(Heard::default()),
+            wake: Notify::new(),
+            began: Instant::now(),
+        });
+        let task = tokio::spawn(task::run(Arc::clone(&told), sessions)).abort_handle();
+        Self { told, task }
+    }
+
+    pub(crate) fn told(&self) -> &Arc<Told> {
+        &self.told
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Told {
+    /// What is told from now on, and the latest of what was.
+    pub(crate) fn listen(&self) -> (Vec<Frame>, broadcast::Receiver<Frame>) {
+        let frames = match &*self.frames() {
+            Some(frames) => frames.subscribe(),
+            None => broadcast::Sender::new(1).subscribe(),
+        };
+        self.wake.notify_one();
+        (self.heard().past.all(), frames)
+    }
+
+    /// How long this process has served.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The sentence, as far as this node knows.
+    pub(crate) fn sentence(&self, view: &ClusterView) -> Sentence {
+        let hints = self.hints(view);
+        Known {
+            view,
+            ring: self.objects.ring().as_ref(),
+            repair: &self.objects.repair_report(),
+            hints: &hints,
+            now_ms: now_ms(),
+        }
+        .sentence()
+    }
+
+    /// The cluster as `GET /v1/cluster` tells it, with what all members told of themselves.
+    pub(crate) fn view(&self) -> Value {
+        let view = self.objects.cluster();
+        let mut shown = crate::rest::cluster_shown(&*self.objects, &view, &self.sentence(&view));
+        let heard = self.heard();
+        let fresh = heard.stats.iter().filter(|(_, (at, _))| at.elapsed() < HEARD_FOR);
+        let stats: serde_json::Map<String, Value> = fresh
+            .map(|(node, (_, stats))| (node.to_string(), stats.clone()))
+            .collect();
+        shown["stats"] = Value::Object(stats);
+        shown
+    }
+
+    /// (holder, home, count): this node's own, and what others told lately.
+    fn hints(&self, view: &ClusterView) -> Vec<(NodeId, NodeId, u64)> {
+        let own = view.members.iter().filter(|member| member.hints_owed > 0);
+        let mut hints: Vec<_> = own.map(|member| (view.node, member.id, member.hints_owed)).collect();
+        for (holder, (at, stats)) in &self.heard().stats {
+            if *holder != view.node && at.elapsed() < HEARD_FOR {
+                hints.extend(stats::hints_in(stats, view).map(|(home, count)| (*holder, home, count)));
+            }
+        }
+        hints
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        // Figures for people: usable wherever a panic came between.
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn frames(&self) -> MutexGuard<'_, Option<broadcast::Sender<Frame>>> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_listened_to(&self) -> bool {
+        self.frames().as_ref().is_some_and(|frames| frames.receiver_count() > 0)
+    }
+
+    fn tell(&self, frame: Frame) {
+        if let Some(frames) = &*self.frames() {
+            // Nobody listens most of the time.
+            let _ = frames.send(frame);
+        }
+    }
+}
+
+/// A server-sent event (HTML, §9.2).
+fn frame(kind: &str, data: &Value) -> Frame {
+    format!("event: {kind}\ndata: {data}\n\n").into()
+}
+
+fn now_ms() -> u64 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    u64::try_from(elapsed.unwrap_or_default().as_millis()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PAST_MAX, Past};
+
+    #[test]
+    fn many_keys_do_not_push_out_what_happened_to_nodes() {
+        let mut past = Past::default();
+        past.keep("down".into(), false);
+        for key in 0..PAST_MAX + 50 {
+            past.keep(format!("key {key}").into(), true);
+        }
+        past.keep("up".into(), false);
+        let all = past.all();
+        assert_eq!(all.len(), PAST_MAX + 2);
+        assert_eq!(
+            (&*all[0], &*all[1], all.last().map(|last| &**last)),
+            ("down", "key 50", Some("up"))
+        );
+    }
+}
