@@ -252,7 +252,8 @@ with check("keys come page by page, with limit, prefix and delimiter"):
 
 with check("locate tells where a key lives"):
     told = [client.Cluster.Locate(bucket="grpc-bucket", key="large") for client in CLIENTS]
-    assert len(told[0].preference_list) == NODES and told[0].homes == 3 and told[0] == told[1] == told[2], told
+    # Each client has classes of its own, so texts are compared.
+    assert len(told[0].preference_list) == NODES and told[0].homes == 3 and len({str(one) for one in told}) == 1, told
 
 with check("deadlines are kept"):
     began = time.monotonic()
@@ -271,7 +272,8 @@ with check("a node is killed: the others say so, go on, and it catches up"):
     call, events = watching(first)
     nodes.kill(NODES - 1)
     during = first.put("grpc-bucket", "during", b"written while one was down")
-    assert len(during.replicas_written) == 2 and names([*during.down, *during.pending]) == names([deleted_node for deleted_node in during.preference_list if deleted_node not in during.replicas_written]), during
+    without = [node for node in during.preference_list if node not in during.replicas_written]
+    assert len(during.replicas_written) == 2 and names([*during.down, *during.pending]) == names(without), during
     assert read(CLIENTS[1], "grpc-bucket", "during")[1] == b"written while one was down"
     assert read(CLIENTS[1], "grpc-bucket", "large")[1] == large
     refused(grpc.StatusCode.UNAVAILABLE, last.Cluster.View)

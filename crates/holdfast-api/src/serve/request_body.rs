@@ -57,7 +57,8 @@ impl std::fmt::Display for BodyError {
     }
 }
 
-/// Without a source on purpose: tonic looks for one, and takes a request that its client has cancelled for one that has ended.
+/// Without a source on purpose: tonic, once any crate switches on its feature `server`, looks for one, and takes a request that its
+/// client has cancelled for one that has ended.
 impl std::error::Error for BodyError {}
 
 pub(crate) struct RequestBody {
