@@ -30,8 +30,7 @@ pub fn run(arguments: &[String]) -> Outcome {
     }
     let binary = match option_value(arguments, "--binary") {
         Some(path) => process::workspace_root().join(path),
-        // What is shipped is linked for longer and behaves the same.
-        None => image::build("release")?,
+        None => image::link(option_value(arguments, "--profile").unwrap_or("release"))?,
     };
     image::assemble(&binary, TAG)?;
     let ports = option_value(arguments, "--ports").unwrap_or("310");

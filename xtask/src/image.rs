@@ -57,9 +57,35 @@ pub fn build(profile: &str) -> Outcome<PathBuf> {
             ])
             .env("RUSTFLAGS", "-C target-feature=+crt-static"),
     )?;
-    // The profile for development has a directory of another name.
-    let directory = if profile == "dev" { "debug" } else { profile };
-    Ok(process::target_dir().join(TARGET).join(directory).join("holdfast"))
+    Ok(process::target_dir()
+        .join(TARGET)
+        .join(directory(profile))
+        .join("holdfast"))
+}
+
+/// Links what was built for this machine once more, statically: the flag is given to the binary alone, so that its dependencies need
+/// not be built anew for it. For tests, which have just built them; what is shipped is built with the flag throughout.
+pub fn link(profile: &str) -> Outcome<PathBuf> {
+    process::run(
+        cargo()
+            .args([
+                "rustc",
+                "--locked",
+                "-p",
+                "holdfast",
+                "--bin",
+                "holdfast",
+                "--profile",
+                profile,
+            ])
+            .args(["--", "-C", "target-feature=+crt-static"]),
+    )?;
+    Ok(process::target_dir().join(directory(profile)).join("holdfast"))
+}
+
+/// The profile for development has a directory of another name.
+fn directory(profile: &str) -> &str {
+    if profile == "dev" { "debug" } else { profile }
 }
 
 /// Builds an image of a binary. The directory that the engine is given holds what goes into it and no more.

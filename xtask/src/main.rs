@@ -37,7 +37,8 @@ usage: cargo xtask COMMAND
                                             five real nodes on five hosts under faults; needs Linux and root
   image [--profile dist|release|dev] [--tag NAME] [--binary FILE]
                                             the static binary, and a container image of it; needs docker
-  containers [--binary FILE] [--ports NNN]  deploy/: the manifests, and five containers; the latter needs docker-compose
+  containers [--binary FILE] [--profile release|dev] [--ports NNN]
+                                            deploy/: the manifests, and five containers; the latter needs docker-compose
   bench [--endpoint URL]... [--json FILE] [--quick] [--binary FILE]
                                             the load generator and the tables of bench/README.md
 ";

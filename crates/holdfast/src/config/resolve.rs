@@ -237,6 +237,18 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_that_is_empty_was_not_said() {
+        let config = resolve(Settings {
+            zone: text(""),
+            host: text(""),
+            ..Settings::default()
+        })
+        .expect("valid");
+        assert_eq!(config.zone, "default");
+        assert_eq!(config.host, config.name, "both are the name of this machine");
+    }
+
+    #[test]
     fn tls_changes_the_scheme_of_what_is_advertised() {
         let tls = Settings {
             tls_cert: Some("c".into()),
