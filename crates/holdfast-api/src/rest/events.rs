@@ -51,10 +51,22 @@ pub(super) async fn follow(State(app): App) -> Response {
     answer
 }
 
-/// An event as it is told, by the node that answers.
-pub(crate) fn shown(objects: &dyn Objects, news: &News) -> Value {
-    let names = Names::of(objects);
-    shape(news, objects, &names, &names.node(objects.cluster().node))
+/// Tells events in the name of the node that answers. Made once for many of them: names are asked of the whole cluster.
+pub(crate) struct Teller {
+    names: Names,
+    node: Value,
+}
+
+impl Teller {
+    pub(crate) fn of(objects: &dyn Objects) -> Self {
+        let names = Names::of(objects);
+        let node = names.node(objects.cluster().node);
+        Self { names, node }
+    }
+
+    pub(crate) fn shown(&self, objects: &dyn Objects, news: &News) -> Value {
+        shape(news, objects, &self.names, &self.node)
+    }
 }
 
 fn shape(news: &News, objects: &dyn Objects, names: &Names, teller: &Value) -> Value {

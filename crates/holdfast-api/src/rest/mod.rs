@@ -46,9 +46,9 @@ use crate::signature::Payload;
 use crate::watch::Watch;
 pub(crate) use buckets::document;
 pub(crate) use cluster::shown as cluster_shown;
-pub(crate) use events::shown as event_shown;
+pub(crate) use events::Teller;
 pub(crate) use gate::Gate;
-pub(crate) use shape::{node_shown, time as time_shown};
+pub(crate) use shape::time as time_shown;
 use verified::VerifiedBody;
 
 /// Carries contexts in and out (rule D8).

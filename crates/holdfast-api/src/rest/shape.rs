@@ -45,11 +45,6 @@ impl Names {
     }
 }
 
-/// A node as answers name it.
-pub(crate) fn node_shown(objects: &dyn Objects, id: NodeId) -> Value {
-    Names::of(objects).node(id)
-}
-
 /// A version vector: the highest tick known of each life of a disk.
 pub(super) fn clock(context: &Context) -> Value {
     context

@@ -7,13 +7,17 @@ use serde_json::{Value, json};
 use super::App;
 use super::shape::Names;
 use crate::serve::pulse;
-use crate::watch::own_stats;
+use crate::watch::{Lately, own_stats};
 
 pub(super) async fn read(State(app): App) -> Json<Value> {
     let view = app.objects.cluster();
     let names = Names::of(&*app.objects);
     let since_start = pulse();
     let uptime = app.watch.told().uptime();
+    let lately = Lately {
+        pulse: &since_start,
+        over: uptime,
+    };
     let links: Vec<Value> = app
         .objects
         .links()
@@ -36,7 +40,7 @@ pub(super) async fn read(State(app): App) -> Json<Value> {
         "failed": since_start.failed,
         "bytes_in": since_start.bytes_in,
         "bytes_out": since_start.bytes_out,
-        "average": own_stats(&view, &since_start, uptime, uptime),
+        "average": own_stats(&view, &lately, uptime),
         "links": links,
     }))
 }

@@ -22,10 +22,7 @@ pub(super) async fn follow(State(app): App) -> Response {
     let told = app.watch.told();
     let (past, frames) = told.listen();
     let now = format!("event: view\ndata: {}\n\n", told.view());
-    let begin = past
-        .into_iter()
-        .map(|frame| frame.replacen("happened", "past", 1))
-        .chain([now]);
+    let begin = past.into_iter().map(|frame| frame.to_string()).chain([now]);
     let begin: Vec<_> = begin.map(|frame| Ok::<_, Infallible>(Bytes::from(frame))).collect();
     let lines = stream::unfold(frames, |mut frames| async {
         let line = match tokio::time::timeout(SILENCE, frames.recv()).await {

@@ -5,12 +5,13 @@
 //! One task does it for the process. It sleeps while nobody listens, but for noting what has happened lately, so that who
 //! comes later sees that too. Nothing here is stored and nothing depends on it.
 
+mod past;
 pub(crate) mod sentence;
 mod stats;
 mod task;
 mod words;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,18 +21,17 @@ use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 
 use crate::console::Sessions;
-use crate::objects::{ClusterView, Objects};
+use crate::objects::{ClusterView, Objects, Ring};
+use crate::rest::Teller;
+use past::Past;
 use sentence::{Known, Sentence};
-pub(crate) use stats::own_stats;
+pub(crate) use stats::{Lately, own_stats};
 
 /// Frames kept for a listener that is slow: some seconds of a busy cluster.
 const FRAMES_KEPT_MAX: usize = 512;
 
 /// What a node told of itself holds for so long.
 const HEARD_FOR: Duration = Duration::from_secs(10);
-
-/// Events kept for those who come later, of each sort.
-const PAST_MAX: usize = 100;
 
 /// A piece of the stream, ready to be sent.
 pub(crate) type Frame = Arc<str>;
@@ -41,36 +41,6 @@ pub(crate) type Frame = Arc<str>;
 struct Heard {
     stats: BTreeMap<NodeId, (Instant, Value)>,
     past: Past,
-}
-
-/// The latest events of this node. Those of single keys are many, and must not push out those of nodes.
-#[derive(Default)]
-struct Past {
-    count: u64,
-    of_nodes: VecDeque<(u64, Frame)>,
-    of_keys: VecDeque<(u64, Frame)>,
-}
-
-impl Past {
-    fn keep(&mut self, frame: Frame, is_of_key: bool) {
-        let kept = if is_of_key {
-            &mut self.of_keys
-        } else {
-            &mut self.of_nodes
-        };
-        if kept.len() == PAST_MAX {
-            kept.pop_front();
-        }
-        kept.push_back((self.count, frame));
-        self.count += 1;
-    }
-
-    /// Oldest first.
-    fn all(&self) -> Vec<Frame> {
-        let mut all: Vec<_> = self.of_nodes.iter().chain(&self.of_keys).collect();
-        all.sort_by_key(|(number, _)| *number);
-        all.into_iter().map(|(_, frame)| frame.clone()).collect()
-    }
 }
 
 /// The watch of this process.
@@ -85,6 +55,7 @@ pub(crate) struct Told {
     /// `None` once the node is about to end.
     frames: Mutex<Option<broadcast::Sender<Frame>>>,
     heard: Mutex<Heard>,
+    ring: Mutex<Option<Arc<Ring>>>,
     wake: Notify,
     began: Instant,
 }
@@ -96,6 +67,7 @@ impl Watch {
             objects,
             frames: Mutex::new(Some(broadcast::Sender::new(FRAMES_KEPT_MAX))),
             heard: Mutex::new(Heard::default()),
+            ring: Mutex::new(None),
             wake: Notify::new(),
             began: Instant::now(),
         });
@@ -122,7 +94,12 @@ impl Told {
             None => broadcast::Sender::new(1).subscribe(),
         };
         self.wake.notify_one();
-        (self.heard().past.all(), frames)
+        let past = self.heard().past.all();
+        let teller = Teller::of(&*self.objects);
+        let past = past
+            .iter()
+            .map(|news| frame("past", &teller.shown(&*self.objects, news)));
+        (past.collect(), frames)
     }
 
     /// How long this process has served.
@@ -135,12 +112,21 @@ impl Told {
         let hints = self.hints(view);
         Known {
             view,
-            ring: self.objects.ring().as_ref(),
+            ring: self.ring(view.epoch).as_deref(),
             repair: &self.objects.repair_report(),
             hints: &hints,
             now_ms: now_ms(),
         }
         .sentence()
+    }
+
+    /// The ring of an epoch: made once, for it has a list for each partition.
+    fn ring(&self, epoch: u64) -> Option<Arc<Ring>> {
+        let mut known = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_none_or(|ring| ring.epoch != epoch) {
+            *known = self.objects.ring().map(Arc::new);
+        }
+        known.clone()
     }
 
     /// The cluster as `GET /v1/cluster` tells it, with what all members told of themselves.
@@ -197,25 +183,4 @@ fn frame(kind: &str, data: &Value) -> Frame {
 fn now_ms() -> u64 {
     let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     u64::try_from(elapsed.unwrap_or_default().as_millis()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{PAST_MAX, Past};
-
-    #[test]
-    fn many_keys_do_not_push_out_what_happened_to_nodes() {
-        let mut past = Past::default();
-        past.keep("down".into(), false);
-        for key in 0..PAST_MAX + 50 {
-            past.keep(format!("key {key}").into(), true);
-        }
-        past.keep("up".into(), false);
-        let all = past.all();
-        assert_eq!(all.len(), PAST_MAX + 2);
-        assert_eq!(
-            (&*all[0], &*all[1], all.last().map(|last| &**last)),
-            ("down", "key 50", Some("up"))
-        );
-    }
 }

@@ -167,13 +167,12 @@ impl Known<'_> {
     /// Whether some partition has fewer than two homes left.
     fn at_risk(&self) -> Option<String> {
         let ring = self.ring?;
-        let is_up = |index: &u16| {
-            let id = ring.members.get(usize::from(*index));
-            self.view
-                .members
-                .iter()
-                .any(|member| Some(&member.id) == id && member.up)
-        };
+        let up: Vec<bool> = ring
+            .members
+            .iter()
+            .map(|id| self.view.members.iter().any(|member| member.id == *id && member.up))
+            .collect();
+        let is_up = |index: &u16| up.get(usize::from(*index)).copied().unwrap_or(false);
         let short = |list: &&Vec<u16>| {
             let homes = &list[..list.len().min(HOMES)];
             homes.len() > 1 && homes.iter().filter(|home| is_up(home)).count() < 2

@@ -11,10 +11,19 @@ use crate::serve::Pulse;
 /// Homes named in one telling; a node that holds hints for more names those it holds most for.
 const HOMES_MAX: usize = 8;
 
-/// This node's figures: `lately` is what came within `over`.
-pub(crate) fn own_stats(view: &ClusterView, lately: &Pulse, over: Duration, uptime: Duration) -> Value {
-    let seconds = over.as_secs_f64().max(0.001);
-    let rate = |count: u64| (count as f64 / seconds * 10.0).round() / 10.0;
+/// What came within a time.
+pub(crate) struct Lately<'a> {
+    pub(crate) pulse: &'a Pulse,
+    pub(crate) over: Duration,
+}
+
+/// A shorter time says nothing of rates.
+const OVER_MIN: Duration = Duration::from_millis(250);
+
+/// This node's figures.
+pub(crate) fn own_stats(view: &ClusterView, lately: &Lately<'_>, uptime: Duration) -> Value {
+    let Lately { pulse: lately, over } = lately;
+    let rate = |count: u64| (*over >= OVER_MIN).then(|| (count as f64 / over.as_secs_f64() * 10.0).round() / 10.0);
     let own = view.members.iter().find(|member| member.id == view.node);
     let facts = own.and_then(|member| member.facts.as_ref());
     let mut owed: Vec<_> = view.members.iter().filter(|member| member.hints_owed > 0).collect();

@@ -7,28 +7,30 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use holdfast_core::ids::NodeId;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::stats::own_stats;
+use super::stats::{Lately, own_stats};
 use super::words::{REQUESTS_MAX, Words, request};
 use super::{Told, frame, now_ms};
 use crate::console::Sessions;
 use crate::objects::{News, Ring, Sample, SampleStream};
+use crate::rest::Teller;
 use crate::serve::{Pulse, pulse};
 
 /// Between two tellings of requests.
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two tellings of figures.
 const STATS_EVERY: u32 = 8;
-/// The tick by which others have told what they were asked in the first.
-const FIRST_HEARD: u32 = 2;
+/// Who has just come need not wait so long: the tick of the first figures, and the one by which others have told theirs.
+const FIRST_STATS: u32 = 2;
+const FIRST_HEARD: u32 = 3;
 /// Somebody elsewhere who watches says so this often; after twice as long and a bit nothing more is told there.
 const WATCHING_EVERY: u32 = 16;
 const WATCHED_FOR: Duration = Duration::from_secs(10);
 /// Requests told here within one tick, of all nodes together: what an eye can follow.
 const REQUESTS_PER_TICK: usize = 10;
-/// Events of one tick that are told elsewhere; more are only counted.
+/// Events of this node that are told within one tick; more are only counted.
 const EVENTS_PER_TICK: usize = 20;
 
 /// Runs until the node is about to end.
@@ -59,7 +61,7 @@ pub(super) async fn run(told: Arc<Told>, sessions: Arc<Sessions>) {
         tokio::select! {
             Some((from, words)) = whispers.next() => round.hear(from, &words),
             happened = news.next() => match happened {
-                Some(happened) => round.happened(&happened),
+                Some(happened) => round.happened(happened),
                 None => break,
             },
             Ok(session) = signed_out.recv() => told.objects.whisper(None, &Words::SignedOut(session).encode()),
@@ -98,6 +100,8 @@ struct Round {
     own: Vec<Value>,
     others: Vec<Value>,
     events: usize,
+    /// Names, for the events of one tick.
+    teller: Option<Teller>,
     before: (Instant, Pulse),
 }
 
@@ -114,6 +118,7 @@ impl Round {
             own: Vec::new(),
             others: Vec::new(),
             events: 0,
+            teller: None,
             before: (Instant::now(), pulse()),
         }
     }
@@ -150,13 +155,23 @@ impl Round {
         }
     }
 
-    fn happened(&mut self, news: &News) {
-        let event = crate::rest::event_shown(&*self.told.objects, news);
-        let shown = frame("happened", &event);
-        self.told.heard().past.keep(shown.clone(), event.get("key").is_some());
-        self.told.tell(shown);
-        self.events += 1;
-        if !self.watchers.is_empty() && self.events <= EVENTS_PER_TICK {
+    fn happened(&mut self, news: News) {
+        if self.is_wanted() {
+            self.events += 1;
+            if self.events <= EVENTS_PER_TICK {
+                let objects = &*self.told.objects;
+                let teller = self.teller.get_or_insert_with(|| Teller::of(objects));
+                let event = teller.shown(objects, &news);
+                self.tell_event(event);
+            }
+        }
+        self.told.heard().past.keep(news);
+    }
+
+    /// Here and elsewhere.
+    fn tell_event(&self, event: Value) {
+        self.told.tell(frame("happened", &event));
+        if !self.watchers.is_empty() {
             self.whisper(&Words::Happened(event));
         }
     }
@@ -175,22 +190,21 @@ impl Round {
         self.watchers.retain(|_, until| *until > now);
         self.tell_requests();
         if self.events > EVENTS_PER_TICK {
-            let more = self.events - EVENTS_PER_TICK;
-            let node = crate::rest::node_shown(&*self.told.objects, self.node);
-            let missed =
-                json!({ "event": "missed", "count": more, "node": node, "at": crate::rest::time_shown(now_ms()) });
-            self.whisper(&Words::Happened(missed));
+            let missed = News::Missed((self.events - EVENTS_PER_TICK) as u64);
+            let mut missed = Teller::of(&*self.told.objects).shown(&*self.told.objects, &missed);
+            missed["at"] = Value::from(crate::rest::time_shown(now_ms()));
+            self.tell_event(missed);
         }
+        self.teller = None;
         self.events = 0;
         let is_listened_to = self.told.is_listened_to();
         if is_listened_to && self.ticks.is_multiple_of(WATCHING_EVERY) {
             self.told.objects.whisper(None, &Words::Watching.encode());
         }
         let is_due = self.ticks.is_multiple_of(STATS_EVERY);
-        if is_due {
+        if is_due || self.ticks == FIRST_STATS {
             self.tell_stats(now);
         }
-        // Who has just come waits for the others' first figures no longer than they need to come.
         if is_listened_to && (is_due || self.ticks == FIRST_HEARD) {
             self.told.tell(frame("view", &self.told.view()));
         }
@@ -215,8 +229,11 @@ impl Round {
         let reading = pulse();
         let (since, before) = std::mem::replace(&mut self.before, (now, reading.clone()));
         let view = self.told.objects.cluster();
-        let over = now.duration_since(since);
-        let stats = own_stats(&view, &reading.since(&before), over, self.told.began.elapsed());
+        let lately = Lately {
+            pulse: &reading.since(&before),
+            over: now.duration_since(since),
+        };
+        let stats = own_stats(&view, &lately, self.told.began.elapsed());
         if !self.watchers.is_empty() {
             self.whisper(&Words::Stats(stats.clone()));
         }

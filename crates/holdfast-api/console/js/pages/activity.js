@@ -92,19 +92,21 @@ export function show(main, { query, signal }) {
   update();
 }
 
-/** What one node does with many keys within some seconds is one line, from which the keys can be unfolded. */
+/** What one node does with many keys within a minute is one line, from which the keys can be unfolded; what several nodes say
+    of one member is one line, too. */
 function gathered(shown) {
   const lines = [];
   const open = new Map();
   for (const one of shown) {
     const { event } = one;
-    const name = event.key && `${event.event} ${event.node.id} ${event.for?.id}`;
+    const name = event.key ? `${event.event} ${event.node.id} ${event.for?.id}` : event.member && `${event.event} ${event.member.id}`;
     const line = name && open.get(name);
     if (line && new Date(line.event.at) - new Date(event.at) < GATHERED_MS) {
-      line.more.push(one);
+      if (event.key) line.more.push(one);
+      else if (!line.by.some((by) => by.id === event.node.id)) line.by.push(event.node);
       continue;
     }
-    const begun = { ...one, more: [] };
+    const begun = { ...one, more: [], by: [event.node].filter(Boolean) };
     lines.push(begun);
     if (name) open.set(name, begun);
   }
@@ -112,9 +114,9 @@ function gathered(shown) {
 }
 
 function lines(shown) {
-  return h("ul", { class: "events" }, shown.map(({ event, told: [, level, said], more }) => h("li", {},
+  return h("ul", { class: "events" }, shown.map(({ event, told: [, level, said], more, by }) => h("li", {},
     h("time", { datetime: event.at, title: when(event.at) }, clock(event.at)), sign(level),
-    h("span", { class: "break" }, event.node && [node(event.node), ": "], said, more.length > 0 && unfolded(more)))));
+    h("span", { class: "break" }, by.length > 0 && [nodes(by), ": "], said, more.length > 0 && unfolded(more)))));
 }
 
 function unfolded(more) {
