@@ -319,6 +319,11 @@ with check("what only a node can tell, a gateway says it cannot; what it can, it
     assert [one["id"] for one in located[0]["preference_list"]][:3] == [one["id"] for one in located[1]["preference_list"]][:3], located
     view = told(B.rest, "/v1/cluster")
     assert sum(member["up"] and not member["self"] for member in view["members"]) == 5, view["members"]
+    assert view["role"] == "gateway" and "reaches 5 of the 5 nodes" in view["sentence"], view["sentence"]
+    for method, path in [("POST", "/v1/repair"), ("GET", "/v1/repair"), ("GET", "/v1/layout"), ("GET", "/v1/cluster/events")]:
+        refusal = told(A.rest, path, method=method, expect=501)
+        assert (refusal["error"], refusal["what_to_do"]) == ("not_implemented", "ask a node of the cluster"), refusal
+    assert "reaches 5 of the 5" in run(nodes.BINARY, "cluster", "status", "--rest-endpoint", A.rest)
     assert asked(A.rest, "/metrics")[0] == 200 and asked(A.rest, "/health/live")[0] == 200
 
 with check("keys: made and used anywhere; one that was disabled before its first use is refused at once, and so where it is disabled"):
