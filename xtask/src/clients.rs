@@ -18,7 +18,7 @@ const NODES: u16 = 3;
 /// What the systems run on.
 const SYSTEM_NODES: u16 = 5;
 /// Scripts whose story needs more members than a key has homes, and how many.
-const LARGER: &[(&str, u16)] = &[("stand_ins", 5), ("transfer", 5)];
+const LARGER: &[(&str, u16)] = &[("gateway", 5), ("stand_ins", 5), ("transfer", 5)];
 /// Scripts that wait for what takes hours with the usual settings, or fill what is large with them, and the settings of their
 /// nodes.
 const SETTINGS: &[(&str, &[&str])] = &[

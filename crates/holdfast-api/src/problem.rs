@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::intake::IntakeError;
 use crate::object_headers::HeadersRefused;
-use crate::objects::DeleteBucketError;
+use crate::objects::{DeleteBucketError, Role};
 
 /// A request that was not done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,6 +81,19 @@ impl Problem {
             format!("{what} is not implemented"),
             "leave it out",
         )
+    }
+
+    /// Refuses what only a member of the cluster can do or tell.
+    pub(crate) fn unless_node(role: Role, what: &str) -> Answer<()> {
+        match role {
+            Role::Node => Ok(()),
+            Role::Gateway => Err(Self::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "not_implemented",
+                format!("a gateway has no {what}"),
+                "ask a node of the cluster",
+            )),
+        }
     }
 
     pub(crate) fn write(error: &WriteError) -> Self {

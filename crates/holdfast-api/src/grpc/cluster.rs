@@ -15,7 +15,7 @@ use super::shape::{Names, time};
 use super::{Shared, events};
 use crate::claims::check_key;
 use crate::objects::{ClusterView, MemberView};
-use crate::problem::Answer;
+use crate::problem::{Answer, Problem};
 use crate::serve::Stopping;
 
 pub(super) struct Service(pub(super) Arc<Shared>);
@@ -34,6 +34,7 @@ impl Cluster for Service {
     }
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Problem::unless_node(self.0.objects.role(), "events")?;
         let stopping = request.extensions().get::<Stopping>().cloned();
         Ok(Response::new(events::watch(Arc::clone(&self.0.objects), stopping)))
     }

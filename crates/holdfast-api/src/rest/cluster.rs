@@ -13,7 +13,7 @@ use super::query::Query;
 use super::shape::{Names, time};
 use super::{App, Shared};
 use crate::caller::Caller;
-use crate::objects::{ClusterView, Objects};
+use crate::objects::{ClusterView, Objects, Role};
 use crate::problem::{Answer, Problem};
 use crate::watch::sentence::Sentence;
 
@@ -63,6 +63,10 @@ pub(crate) fn shown(objects: &dyn Objects, view: &ClusterView, sentence: &Senten
         .collect();
     json!({
         "status": "success",
+        "role": match objects.role() {
+            Role::Node => "node",
+            Role::Gateway => "gateway",
+        },
         "sentence": sentence.text,
         "level": sentence.level.name(),
         "node": names.node(view.node),
@@ -159,6 +163,7 @@ pub(super) async fn end_maintenance(app: App, by: By, member: Path<String>) -> A
 /// A member is named by its id, or as people call it.
 fn maintain(app: &Shared, by: &Caller, member: &str, on: bool) -> Answer<Json<Value>> {
     by.must_manage_keys()?;
+    Problem::unless_node(app.objects.role(), "say in who is in maintenance")?;
     let members = app.objects.cluster().members;
     let named = members
         .iter()

@@ -22,11 +22,13 @@ use super::App;
 use super::cluster::{state_name, why_name};
 use super::shape::{Names, time};
 use crate::objects::{News, Objects};
+use crate::problem::{Answer, Problem};
 
 /// After this much silence a line is sent that means nothing, so that a listener who went away is noticed.
 const SILENCE: Duration = Duration::from_secs(15);
 
-pub(super) async fn follow(State(app): App) -> Response {
+pub(super) async fn follow(State(app): App) -> Answer {
+    Problem::unless_node(app.objects.role(), "events")?;
     let objects = Arc::clone(&app.objects);
     let news = objects.events();
     let names = Arc::new(Names::of(&*objects));
@@ -48,7 +50,7 @@ pub(super) async fn follow(State(app): App) -> Response {
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    Ok(answer)
 }
 
 /// Tells events in the name of the node that answers. Made once for many of them: names are asked of the whole cluster.

@@ -12,6 +12,7 @@ use super::object::ascii;
 use crate::problem::{Answer, Problem};
 
 pub(super) async fn read(State(app): App, headers: HeaderMap) -> Answer {
+    Problem::unless_node(app.objects.role(), "layout")?;
     let Some(ring) = app.objects.ring() else {
         return Err(Problem::not_implemented("the layout on a node that does not hold it"));
     };

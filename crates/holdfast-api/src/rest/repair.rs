@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 use super::shape::{Names, time};
 use super::{App, Shared};
 use crate::caller::Caller;
-use crate::problem::Answer;
+use crate::problem::{Answer, Problem};
 
 type By = axum::Extension<Caller>;
 
 /// Begins. Asking while one is under way is no mistake: two people may have the same thought.
 pub(super) async fn begin(State(app): App, by: By) -> Answer<(StatusCode, Json<Value>)> {
     by.must_operate()?;
+    Problem::unless_node(app.objects.role(), "data to repair")?;
     let before = app.objects.repair_report();
     app.objects.repair();
     let now = app.objects.repair_report();
@@ -29,6 +30,7 @@ pub(super) async fn begin(State(app): App, by: By) -> Answer<(StatusCode, Json<V
 
 pub(super) async fn report(State(app): App, by: By) -> Answer<Json<Value>> {
     by.must_operate()?;
+    Problem::unless_node(app.objects.role(), "data to repair")?;
     Ok(Json(shape(&app, &app.objects.repair_report())))
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 
 use crate::console::Sessions;
-use crate::objects::{ClusterView, Objects, Ring};
+use crate::objects::{ClusterView, Objects, Ring, Role};
 use crate::rest::Teller;
 use past::Past;
 use sentence::{Known, Sentence};
@@ -109,6 +109,9 @@ impl Told {
 
     /// The sentence, as far as this node knows.
     pub(crate) fn sentence(&self, view: &ClusterView) -> Sentence {
+        if self.objects.role() == Role::Gateway {
+            return Sentence::of_gateway(view);
+        }
         let hints = self.hints(view);
         Known {
             view,

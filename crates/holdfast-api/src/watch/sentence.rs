@@ -38,6 +38,20 @@ pub(crate) struct Sentence {
     pub(crate) text: String,
 }
 
+impl Sentence {
+    /// A gateway knows whom it reaches, and nothing of how they are.
+    pub(crate) fn of_gateway(view: &ClusterView) -> Self {
+        let nodes = || view.members.iter().filter(|member| member.id != view.node);
+        let (known, reached) = (nodes().count(), nodes().filter(|member| member.up).count());
+        Self {
+            level: if reached > 0 { Level::Good } else { Level::Alarm },
+            text: format!(
+                "A gateway that reaches {reached} of the {known} nodes it knows; these know how the cluster is."
+            ),
+        }
+    }
+}
+
 /// What it is computed from.
 pub(crate) struct Known<'a> {
     pub(crate) view: &'a ClusterView,

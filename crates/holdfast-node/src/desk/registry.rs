@@ -310,7 +310,10 @@ impl Desk {
             w: None,
             wait_all: false,
         };
-        self.put(RequestId(random_u128()), put).await.map(|_| ())
+        self.put(RequestId(random_u128()), put).await?;
+        // A key that was disabled through a gateway is refused there at once.
+        self.inner.asks.learn(entry);
+        Ok(())
     }
 }
 

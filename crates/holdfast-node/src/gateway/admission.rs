@@ -21,7 +21,9 @@ use crate::founding::pin::Trusted;
 use crate::identity::Identity;
 use crate::identity::authority::{Authority, fingerprint, generate_key, public_key};
 use crate::peer::frame::Kind;
-use crate::peer::{ALPN_GATEWAY, Reader, Secured, Strangers, Writer, any_member, dial_tls, stranger, tune};
+use crate::peer::{
+    ALPN_GATEWAY, HandshakeError, Reader, Secured, Strangers, Writer, any_member, dial_tls, stranger, tune,
+};
 use crate::shell::{RootKey, random_u64};
 
 /// Each message fits a few packets; whoever needs longer does not mean it.
@@ -34,9 +36,12 @@ const ASK_BYTES_MAX: usize = 512;
 const ANSWER_BYTES_MAX: usize = 32 << 10;
 const DER_BYTES_MAX: usize = 4096;
 const TEXT_BYTES_MAX: usize = 1024;
+const FOREIGN: &str = "the node there is not of the cluster that the gateway token is for";
 const VERSION: u8 = 1;
 const ADMITTED: u8 = 1;
 const REFUSED: u8 = 2;
+/// This node cannot; another one may.
+const ELSEWHERE: u8 = 3;
 
 /// All that a gateway needs to begin.
 #[derive(Clone)]
@@ -62,15 +67,17 @@ pub struct Admitted {
 /// Why a gateway was not admitted. Nothing was changed anywhere.
 #[derive(Debug)]
 pub enum AdmissionError {
-    /// Worth another try.
+    /// Worth another try, or one at another node.
     Again(String),
-    /// The operator must act.
+    /// Whoever is there belongs to another cluster than the token.
+    Foreign(String),
+    /// A node of the cluster said no, as every other would: the operator must act.
     Refused(String),
 }
 
 impl std::fmt::Display for AdmissionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Again(why) | Self::Refused(why)) = self;
+        let (Self::Again(why) | Self::Foreign(why) | Self::Refused(why)) = self;
         f.write_str(why)
     }
 }
@@ -100,7 +107,7 @@ async fn ask(address: SocketAddr, token: &GatewayToken) -> Result<Admitted, Admi
     let name = any_member(token.cluster).ok_or_else(|| again("the cluster has no name"))?;
     let Secured {
         mut reader, mut writer, ..
-    } = dial_tls(stream, tls, name).await.map_err(again)?;
+    } = dial_tls(stream, tls, name).await.map_err(not_secured)?;
     // Said before that, the question could arrive together with the end of the handshake, where nothing may follow.
     reader.expect(Kind::Welcome).await.map_err(again)?;
     let key = generate_key().map_err(again)?;
@@ -115,22 +122,41 @@ async fn ask(address: SocketAddr, token: &GatewayToken) -> Result<Admitted, Admi
         |_: Malformed| AdmissionError::Refused("the node answers out of turn; is it of the same version?".into());
     match read_answer(&answer.payload, token.cluster, key).map_err(malformed)? {
         Ok(admitted) if fingerprint(&admitted.authority) == token.fingerprint => Ok(admitted),
-        Ok(_) => Err(AdmissionError::Refused(
-            "the node answers for another cluster than the token is for".into(),
-        )),
-        Err(reason) => Err(AdmissionError::Refused(format!(
+        Ok(_) => Err(AdmissionError::Foreign(FOREIGN.into())),
+        Err(Refusal::Elsewhere(reason)) => Err(AdmissionError::Again(reason)),
+        Err(Refusal::Everywhere(reason)) => Err(AdmissionError::Refused(format!(
             "the node refuses this gateway: {reason}"
         ))),
     }
 }
 
-fn read_answer(bytes: &[u8], cluster: ClusterId, key: Vec<u8>) -> Result<Result<Admitted, String>, Malformed> {
+/// Why there is no connection. A certificate of another authority than the token pins is not cured by waiting.
+fn not_secured(error: HandshakeError) -> AdmissionError {
+    match error {
+        HandshakeError::Tls(rustls::Error::InvalidCertificate(_)) => AdmissionError::Foreign(FOREIGN.into()),
+        error => again(error),
+    }
+}
+
+/// A node's no.
+#[derive(PartialEq, Eq, Debug)]
+enum Refusal {
+    /// Another node may say yes.
+    Elsewhere(String),
+    /// All would say the same.
+    Everywhere(String),
+}
+
+fn read_answer(bytes: &[u8], cluster: ClusterId, key: Vec<u8>) -> Result<Result<Admitted, Refusal>, Malformed> {
     let mut fields = Fields(bytes);
     if fields.u8()? != VERSION {
         return Err(Malformed);
     }
-    if fields.u8()? == REFUSED {
-        return Ok(Err(fields.text(TEXT_BYTES_MAX)?));
+    match fields.u8()? {
+        ADMITTED => {}
+        REFUSED => return Ok(Err(Refusal::Everywhere(fields.text(TEXT_BYTES_MAX)?))),
+        ELSEWHERE => return Ok(Err(Refusal::Elsewhere(fields.text(TEXT_BYTES_MAX)?))),
+        _ => return Err(Malformed),
     }
     let admitted = Admitted {
         cluster,
@@ -168,6 +194,16 @@ fn write_answer(admitted: &Admitted) -> Vec<u8> {
     out
 }
 
+fn write_refusal(refusal: &Refusal) -> Vec<u8> {
+    let (tag, reason) = match refusal {
+        Refusal::Elsewhere(reason) => (ELSEWHERE, reason),
+        Refusal::Everywhere(reason) => (REFUSED, reason),
+    };
+    let mut out = vec![VERSION, tag];
+    put_bytes(&mut out, reason.as_bytes());
+    out
+}
+
 /// A node's side: admits whoever knows the token.
 pub struct Admission {
     identity: Identity,
@@ -189,8 +225,8 @@ impl Admission {
         })
     }
 
-    /// What is answered to a question; the reason if it is a refusal.
-    fn decide(&self, question: &[u8]) -> Result<Admitted, String> {
+    /// What is answered to a question.
+    fn decide(&self, question: &[u8]) -> Result<Admitted, Refusal> {
         let mut fields = Fields(question);
         let mut read = || {
             let (version, secret) = (fields.u8()?, fields.array()?);
@@ -198,19 +234,21 @@ impl Admission {
             fields.end()?;
             Ok((version, secret, public_key))
         };
+        let everywhere = |why: &str| Refusal::Everywhere(why.to_owned());
         let (version, secret, public_key) =
-            read().map_err(|_: Malformed| "this is not a gateway's question".to_owned())?;
+            read().map_err(|_: Malformed| everywhere("this is not a gateway's question"))?;
         if version != VERSION {
-            return Err("the gateway is of another version".into());
+            return Err(everywhere("the gateway is of another version"));
         }
         let token = GatewayToken::of(&self.identity).0;
         if !token.secret.matches(&crate::founding::TokenSecret(secret)) {
-            return Err(
-                "the gateway token is not valid; copy it again from a node's data directory (gateway-token)".into(),
-            );
+            return Err(everywhere(
+                "the gateway token is not valid; copy it again from a node's data directory (gateway-token)",
+            ));
         }
         let Some(authority_key) = &self.identity.authority_key else {
-            return Err("this node cannot sign certificates; ask one that founded the cluster".into());
+            let why = "this node cannot sign certificates; ask one that founded the cluster";
+            return Err(Refusal::Elsewhere(why.into()));
         };
         let cluster = self.identity.cluster;
         let gateway = NodeId(random_u64());
@@ -219,7 +257,7 @@ impl Admission {
         Ok(Admitted {
             cluster,
             gateway,
-            certificate: certificate.map_err(|error| error.to_string())?,
+            certificate: certificate.map_err(|error| Refusal::Elsewhere(error.to_string()))?,
             key: Vec::new(),
             authority: self.identity.authority.clone(),
             context_key: context_key(&self.identity.secret),
@@ -251,11 +289,10 @@ impl Admission {
                 info!(%address, gateway = %admitted.gateway, "gateway admitted");
                 write_answer(&admitted)
             }
-            Err(reason) => {
+            Err(refusal) => {
+                let (Refusal::Elsewhere(reason) | Refusal::Everywhere(reason)) = &refusal;
                 warn!(%address, "a gateway was not admitted: {reason}");
-                let mut out = vec![VERSION, REFUSED];
-                put_bytes(&mut out, reason.as_bytes());
-                out
+                write_refusal(&refusal)
             }
         };
         let said = async {
@@ -349,7 +386,12 @@ mod tests {
     fn who_does_not_is_refused() {
         let admission = admission();
         let refused = admission.decide(&question([0; 16])).err().expect("refused");
-        assert!(refused.contains("gateway-token"), "{refused}");
+        assert!(
+            matches!(&refused, Refusal::Everywhere(why) if why.contains("gateway-token")),
+            "{refused:?}"
+        );
+        let read = read_answer(&write_refusal(&refused), ClusterId(7), Vec::new()).expect("well formed");
+        assert_eq!(read.err(), Some(refused));
         for nonsense in [&[][..], &[VERSION], &question([0; 16])[..20]] {
             assert!(admission.decide(nonsense).is_err());
         }
@@ -357,6 +399,11 @@ mod tests {
         let token = GatewayToken::of(&without.identity);
         without.identity.authority_key = None;
         let refused = without.decide(&question(token.0.secret.0)).err().expect("refused");
-        assert!(refused.contains("founded"), "{refused}");
+        assert!(
+            matches!(&refused, Refusal::Elsewhere(why) if why.contains("founded")),
+            "{refused:?}"
+        );
+        let read = read_answer(&write_refusal(&refused), ClusterId(7), Vec::new()).expect("well formed");
+        assert_eq!(read.err(), Some(refused));
     }
 }

@@ -6,7 +6,7 @@ mod cache;
 mod token;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +24,7 @@ use tokio::sync::{Notify, oneshot};
 pub use admission::{Admission, AdmissionError, Admitted, AtTheDoor, join};
 pub use token::GatewayToken;
 
+use crate::buffers;
 use crate::desk::{Asks, Desk, DeskConfig, Sizes};
 use crate::peer::{Credentials, CredentialsError, HostReceiver, Hosts, Sent};
 use crate::shell::random_u64;
@@ -33,7 +34,9 @@ use cache::Cache;
 const REQUESTS_MAX: usize = 8_192;
 /// How long a gateway that has just started looks for somebody who knows how large the cluster is.
 const SIZES_WITHIN: Duration = Duration::from_secs(10);
-/// Between two attempts at that.
+/// After so long without a request a gateway is at rest, as a node is.
+const REST_AFTER: Duration = Duration::from_secs(12);
+/// Between two attempts to learn how large the cluster is.
 const SIZES_AGAIN: Duration = Duration::from_millis(200);
 
 /// A running gateway. Clones share it.
@@ -53,6 +56,9 @@ struct Inner {
     replan: Notify,
     cache: Cache,
     me: NodeId,
+    /// A client has asked something since somebody last looked.
+    stirred: AtomicBool,
+    on_rest: Box<dyn Fn() + Send + Sync>,
 }
 
 /// What a client is told.
@@ -62,11 +68,16 @@ enum Told {
 }
 
 impl Running {
-    /// Starts one that was admitted. Must be called within a tokio runtime.
+    /// Starts one that was admitted; `on_rest` is called once whenever it has come to rest. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When its certificate cannot be used.
-    pub fn start(admitted: &Admitted, body_bytes_max: u64, commit_within_ms: u64) -> Result<Self, CredentialsError> {
+    pub fn start(
+        admitted: &Admitted,
+        body_bytes_max: u64,
+        commit_within_ms: u64,
+        on_rest: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<Self, CredentialsError> {
         let started = Instant::now();
         let now = read_clocks(started);
         let run = random_u64() >> 32;
@@ -80,6 +91,8 @@ impl Running {
             replan: Notify::new(),
             cache: Cache::default(),
             me: admitted.gateway,
+            stirred: AtomicBool::new(true),
+            on_rest,
         });
         let receiver = Arc::new(ToMachine(Arc::downgrade(&inner)));
         let credentials = Credentials {
@@ -205,6 +218,7 @@ impl Inner {
 
     /// Feeds what a client asks, and waits for what it is told.
     async fn converse(&self, input: impl FnOnce(ClientToken) -> Input) -> Option<Told> {
+        self.stirred.store(true, Ordering::Relaxed);
         let (tell, told) = oneshot::channel();
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         {
@@ -313,18 +327,29 @@ impl HostReceiver for ToMachine {
     }
 }
 
-/// Wakes the machine when it wants to be woken, until it is gone.
+/// Wakes the machine when it wants to be woken, and says when the gateway has come to rest, until it is gone.
 async fn keep_time(inner: Weak<Inner>) {
+    let (mut stirred_at, mut rests) = (Instant::now(), false);
     loop {
         let Some(running) = inner.upgrade() else { return };
-        let next_us = running.lock().next_timer_us();
+        let (next_us, requests) = {
+            let machine = running.lock();
+            (machine.next_timer_us(), machine.requests())
+        };
         let now_us = read_clocks(running.started).mono_us;
         if next_us.is_some_and(|at_us| at_us <= now_us) {
             running.feed(Input::Timer);
             continue;
         }
+        if running.stirred.swap(false, Ordering::Relaxed) || requests > 0 {
+            (stirred_at, rests) = (Instant::now(), false);
+        } else if !rests && stirred_at.elapsed() >= REST_AFTER {
+            rests = true;
+            buffers::release();
+            (running.on_rest)();
+        }
         let changed = running.replan.notified();
-        // Woken now and then to see whether the gateway still is.
+        // Woken now and then to see whether the gateway still is, and whether it rests.
         let wait = next_us.map_or(Duration::from_secs(5), |at_us| Duration::from_micros(at_us - now_us));
         let _ = tokio::time::timeout(wait, changed).await;
     }

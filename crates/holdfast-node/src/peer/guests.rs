@@ -52,12 +52,6 @@ impl Session {
     }
 }
 
-impl Drop for Guests {
-    fn drop(&mut self) {
-        self.lock().values().for_each(Session::end);
-    }
-}
-
 impl Guests {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Session>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
@@ -68,6 +62,11 @@ impl Guests {
         let outbox = self.lock().get(&to).map(|session| session.outbox.clone());
         // It may have gone since it asked.
         outbox.map_or(Sent::Down, |outbox| outbox.push(message))
+    }
+
+    /// Ends all connections: each of them keeps alive what would end it by being dropped.
+    pub fn end(&self) {
+        std::mem::take(&mut *self.lock()).values().for_each(Session::end);
     }
 
     /// How many there are.

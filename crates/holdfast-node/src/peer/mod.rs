@@ -355,6 +355,7 @@ impl Drop for Peers {
             dialling.abort();
             self.shared.accepted.expel(*id);
         }
+        self.shared.guests.end();
     }
 }
 

@@ -73,6 +73,8 @@ pub enum Event {
     Message(NodeId, Bytes, Bytes),
     Up(Greeting),
     Down(NodeId),
+    /// A message from a gateway.
+    Guest(NodeId, Bytes, Bytes),
 }
 
 struct Recorder(mpsc::UnboundedSender<Event>);
@@ -88,6 +90,10 @@ impl Receiver for Recorder {
 
     fn down(&self, peer: NodeId) {
         let _ = self.0.send(Event::Down(peer));
+    }
+
+    fn guest_message(&self, from: NodeId, head: Bytes, payload: Bytes) {
+        let _ = self.0.send(Event::Guest(from, head, payload));
     }
 }
 
@@ -156,7 +162,7 @@ impl Node {
         loop {
             match self.event().await {
                 Event::Message(from, head, payload) => return (from, head, payload),
-                Event::Up(_) | Event::Down(_) => {}
+                Event::Up(_) | Event::Down(_) | Event::Guest(..) => {}
             }
         }
     }

@@ -3,7 +3,9 @@
 mod cluster;
 mod cost;
 mod founding;
+mod gateway;
 mod gossip;
+mod guests;
 mod joining;
 mod refusals;
 mod registry;

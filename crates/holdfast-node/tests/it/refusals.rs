@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// The members still hear each other.
-async fn assert_undisturbed(nodes: &mut [Node]) {
+pub async fn assert_undisturbed(nodes: &mut [Node]) {
     let (from, to) = (nodes[0].id(), nodes[1].id());
     assert_eq!(
         nodes[0].peers().send(to, b"still here".to_vec(), Bytes::new()),
@@ -22,6 +22,7 @@ async fn assert_undisturbed(nodes: &mut [Node]) {
                 break;
             }
             Event::Up(_) => {}
+            Event::Guest(..) => panic!("there is no gateway"),
             Event::Down(_) => panic!("a session was disturbed"),
         }
     }

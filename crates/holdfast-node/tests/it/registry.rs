@@ -26,7 +26,7 @@ async fn first_of(scratch: &Scratch, count: usize) -> Shell {
 }
 
 /// The first of so many members, before its start.
-async fn founded(scratch: &Scratch, count: usize) -> (PathBuf, Identity, Arc<TcpListener>) {
+pub async fn founded(scratch: &Scratch, count: usize) -> (PathBuf, Identity, Arc<TcpListener>) {
     let mut listeners: Vec<Arc<TcpListener>> = Vec::new();
     let mut nodes = Vec::new();
     for index in 0..count {
@@ -44,7 +44,7 @@ async fn founded(scratch: &Scratch, count: usize) -> (PathBuf, Identity, Arc<Tcp
     (data, founded.remove(0).identity, listeners.remove(0))
 }
 
-async fn start(data: PathBuf, identity: Identity, listener: Arc<TcpListener>) -> Shell {
+pub async fn start(data: PathBuf, identity: Identity, listener: Arc<TcpListener>) -> Shell {
     Shell::start(config(data, identity), listener).await.expect("starts")
 }
 

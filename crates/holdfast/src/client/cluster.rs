@@ -170,8 +170,22 @@ fn seen_by(answer: &Value, seen_from: &str) -> String {
     }
 }
 
+/// A gateway cannot tell how the cluster is, only whether it reaches any of it.
+fn status_of_gateway(answer: Value, json: bool) -> Result<(), Failure> {
+    let sentence = text(&answer, "sentence").unwrap_or("?").to_owned();
+    if text(&answer, "level") == Some("alarm") {
+        return Err(Failure::new(sentence, "look at the nodes, and at the network between").exit(Exit::Unavailable));
+    }
+    let mut out = Printer::new(json);
+    out.line(sentence, || answer)?;
+    out.finish()
+}
+
 async fn status(rest: &RestArgs, json: bool) -> Result<(), Failure> {
     let answer = Rest::from_args(rest)?.get(&["cluster"], &[]).await?;
+    if text(&answer, "role") == Some("gateway") {
+        return status_of_gateway(answer, json);
+    }
     let members = list(&answer, "members");
     let down: Vec<&str> = members
         .iter()

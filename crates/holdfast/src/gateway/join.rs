@@ -26,7 +26,7 @@ pub enum TokenAt<'a> {
 /// Tries until a node admits this gateway; waits for ever, since the nodes may be started last.
 ///
 /// # Errors
-/// When the token is no token, or every node that could be reached refuses it.
+/// When the token is no token, a node of its cluster refuses it, or all seeds are of another cluster.
 pub async fn admitted(seeds: &Seeds, token: TokenAt<'_>) -> Result<Admitted, Failure> {
     let mut wait = AGAIN_MIN;
     loop {
@@ -39,7 +39,7 @@ pub async fn admitted(seeds: &Seeds, token: TokenAt<'_>) -> Result<Admitted, Fai
     }
 }
 
-/// Each seed once. Nobody may be there yet; but if all who were there refuse, it stays so.
+/// Each seed once. Nobody may be there yet; but what one node of the cluster refuses, all do.
 async fn round(seeds: &Seeds, token: &TokenAt<'_>) -> Result<Result<Admitted, Vec<String>>, Failure> {
     let token = match read(token) {
         Ok(token) => token,
@@ -47,28 +47,35 @@ async fn round(seeds: &Seeds, token: &TokenAt<'_>) -> Result<Result<Admitted, Ve
         Err(Unread::NoToken(failure)) => return Err(failure),
     };
     let (addresses, mut problems) = seeds.addresses("").await;
-    let mut refused = None;
+    let mut foreign = 0;
     for at in &addresses {
-        match join(at.address, &token).await {
+        let why = match join(at.address, &token).await {
             Ok(admitted) => {
                 info!(node = %at, gateway = %admitted.gateway, cluster = %admitted.cluster, "admitted as a gateway");
                 return Ok(Ok(admitted));
             }
-            Err(AdmissionError::Refused(why)) => {
-                refused = Some(why.clone());
-                problems.push(format!("{at}: {why}"));
+            Err(AdmissionError::Refused(why)) => return Err(denied(format!("{at}: {why}"))),
+            Err(AdmissionError::Foreign(why)) => {
+                foreign += 1;
+                why
             }
-            Err(AdmissionError::Again(why)) => problems.push(format!("{at}: {why}")),
-        }
+            Err(AdmissionError::Again(why)) => why,
+        };
+        problems.push(format!("{at}: {why}"));
     }
-    match refused.filter(|_| problems.len() == addresses.len() && !addresses.is_empty()) {
-        Some(why) if problems.iter().all(|problem| problem.ends_with(&why)) => Err(Failure::new(
-            why,
-            "copy the token from the file gateway-token in a node's data directory, and check --via",
-        )
-        .exit(Exit::Denied)),
-        _ => Ok(Err(problems)),
+    // One that is down may be of the right cluster.
+    if foreign > 0 && foreign == problems.len() {
+        return Err(denied(problems.join("; ")));
     }
+    Ok(Err(problems))
+}
+
+fn denied(why: String) -> Failure {
+    Failure::new(
+        why,
+        "copy the token from the file gateway-token in a node's data directory, and check --via",
+    )
+    .exit(Exit::Denied)
 }
 
 /// Why there is no token.

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 pub use args::GatewayArgs;
 
+use crate::allocator;
 use crate::config::{self, Config, LogFormat};
 use crate::failure::{Failure, local};
 use crate::port::{GatewaySide, Port};
@@ -71,8 +72,13 @@ async fn gateway(args: &GatewayArgs, config: Config, bounds: Bounds, seeds: Seed
         () = signals.end() => return Ok(()),
     };
     let commit_within_ms = config.forgetting.commit_within_ms;
-    let running = Running::start(&admitted, bounds.body_bytes_max, commit_within_ms)
-        .map_err(|error| split_advice(&error.to_string()))?;
+    let running = Running::start(
+        &admitted,
+        bounds.body_bytes_max,
+        commit_within_ms,
+        Box::new(allocator::rest),
+    )
+    .map_err(|error| split_advice(&error.to_string()))?;
     serve(&config, bounds, &admitted, running, &mut signals).await
 }
 

@@ -8,6 +8,7 @@
 //! DIR/store.old-copy-SECONDS/  a store that proved to be an old copy: kept for people to look at, never served
 //! DIR/root-key        access key of the cluster, for people (mode 0600)
 //! DIR/admin-token     token of the REST interface, for people (mode 0600)
+//! DIR/gateway-token   admits gateways, for people (mode 0600)
 //! DIR/join-token      on a founder that waits for others (mode 0600)
 //! ```
 
@@ -17,11 +18,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, local};
-use crate::serve::{JOIN_TOKEN_FILE, split_advice};
+use crate::serve::{GATEWAY_TOKEN_FILE, JOIN_TOKEN_FILE, split_advice};
 use holdfast_node::identity::{Stored, note_stored};
 
 /// Everything that belongs there, and what file systems put into their roots.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "lock",
     "identity",
     "identity.founding",
@@ -29,6 +30,7 @@ const KNOWN: [&str; 9] = [
     "store",
     "root-key",
     "admin-token",
+    GATEWAY_TOKEN_FILE,
     JOIN_TOKEN_FILE,
     "lost+found",
 ];

@@ -37,6 +37,8 @@ use signals::{Signals, Told};
 
 /// Where a founder leaves the token for those who read files rather than logs.
 pub const JOIN_TOKEN_FILE: &str = "join-token";
+/// Where every node leaves the token that admits gateways, in its data directory.
+pub const GATEWAY_TOKEN_FILE: &str = "gateway-token";
 
 /// How long requests under way may take to finish at the end. Below the 30 s that most supervisors wait before they
 /// kill, with some left for the last sync.

@@ -11,6 +11,7 @@ use holdfast_node::shell::RootKey;
 use crate::config::Config;
 use crate::dev::random_text;
 use crate::failure::Failure;
+use crate::serve::GATEWAY_TOKEN_FILE;
 use crate::serve::data_dir::DataDir;
 
 /// As AWS's look: 20 characters that read well aloud.
@@ -45,7 +46,7 @@ pub fn write_files(data_dir: &DataDir, root: &RootKey, admin_token: &str, identi
     let text = format!("AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\n", root.id, root.secret);
     write_if_other(data_dir, "root-key", &text)?;
     let gateway_token = GatewayToken::of(identity);
-    write_if_other(data_dir, "gateway-token", &format!("{gateway_token}\n"))?;
+    write_if_other(data_dir, GATEWAY_TOKEN_FILE, &format!("{gateway_token}\n"))?;
     write_if_other(data_dir, "admin-token", &format!("{admin_token}\n"))
 }
 
@@ -55,4 +56,41 @@ fn write_if_other(data_dir: &DataDir, name: &str, text: &str) -> Result<(), Fail
         return Ok(());
     }
     data_dir.write_secret(name, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_core::ids::{ClusterId, NodeId};
+    use holdfast_node::identity::ClusterSecret;
+
+    use super::*;
+
+    /// The gateway token was written, and the next start refused the directory because of it.
+    #[test]
+    fn what_is_written_for_people_keeps_no_node_from_starting_again() {
+        let dir = std::env::temp_dir().join(format!("holdfast-secrets-{}", std::process::id()));
+        let identity = Identity {
+            cluster: ClusterId(1),
+            node: NodeId(2),
+            name: "two".into(),
+            authority: Vec::new(),
+            authority_key: None,
+            certificate: Vec::new(),
+            key: Vec::new(),
+            secret: ClusterSecret([5; 32]),
+            layout: Vec::new(),
+        };
+        let root = RootKey {
+            id: "ROOT".into(),
+            secret: "secret".into(),
+        };
+        for _ in 0..2 {
+            let data_dir = DataDir::open(&dir).expect("it can be used");
+            write_files(&data_dir, &root, "token", &identity).expect("written");
+        }
+        for name in ["root-key", "admin-token", GATEWAY_TOKEN_FILE] {
+            assert!(dir.join(name).exists(), "{name}");
+        }
+        std::fs::remove_dir_all(&dir).expect("removed");
+    }
 }
