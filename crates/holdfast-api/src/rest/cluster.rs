@@ -1,84 +1,224 @@
 //! Who is there, and where a key lives.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use holdfast_core::dead::HeldWhy;
 use holdfast_core::gossip::MemberState;
-use holdfast_core::gossip::facts::{Hinted, NodeFacts, Soundness};
+use holdfast_core::gossip::facts::{self, NodeFacts, Soundness};
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::Object;
+use utoipa::{IntoParams, ToSchema};
 
+use super::buckets::InBucket;
 use super::caller::Caller;
+use super::faults::{BadRequest, NoSuchBucket, NoSuchMember, ReadFaults};
 use super::problem::{Answer, Problem};
 use super::query::Query;
-use super::shape::{Names, time};
+use super::shape::{Names, Node, Success, Told, one_of, time};
 use super::{App, Shared};
+use crate::objects::{ClusterView, MemberView};
 
-pub(super) async fn view(State(app): App) -> Json<Value> {
+/// The cluster as the asked node sees it
+#[derive(Serialize, ToSchema)]
+pub(super) struct Cluster {
+    status: Success,
+    /// The node that answers
+    node: Node,
+    /// Identity of the cluster
+    cluster: String,
+    /// Number of the layout
+    epoch: u64,
+    /// Equal arcs of the ring
+    partitions: u32,
+    members: Vec<Member>,
+    /// Members that this node does not use
+    down: Vec<Node>,
+    /// Whether this node acknowledges writes before they are on disk
+    unsafe_no_sync: bool,
+    /// By how much this node's clock is ahead of most others' (negative: behind), if that is too much
+    clock_off_ms: Option<i64>,
+    checked: Checked,
+    forgetting: Forgetting,
+}
+
+/// A member as the asked node sees it
+#[derive(Serialize, ToSchema)]
+struct Member {
+    id: String,
+    name: String,
+    /// Where it lives, for placement
+    zone: String,
+    /// Its address for other nodes
+    #[schema(example = "10.0.0.1:9002")]
+    address: String,
+    /// Its S3 endpoint, if it told
+    s3: String,
+    /// Its REST endpoint, if it told
+    rest: String,
+    /// Bytes it is willing to store
+    capacity_bytes: u64,
+    /// Whether the asked node uses it: it has a connection to it, and gossip does not hold it down
+    up: bool,
+    /// What gossip takes it for
+    #[schema(schema_with = member_states)]
+    state: &'static str,
+    /// Since when
+    #[schema(format = DateTime)]
+    since: String,
+    /// Whether somebody said that it is down on purpose
+    maintenance: bool,
+    /// By how much its clock is ahead of the asked node's (negative: behind), if it was heard lately
+    clock_ahead_ms: Option<i64>,
+    /// What the asked node holds for it and has not handed over
+    hints_owed: u64,
+    /// What it last told of itself; null before the first
+    facts: Option<Facts>,
+    /// Whether it is the asked node
+    #[serde(rename = "self")]
+    is_self: bool,
+}
+
+/// What a member tells of itself
+#[derive(Serialize, ToSchema)]
+struct Facts {
+    /// The life of its disk
+    actor: String,
+    /// The number of its start
+    boot: u64,
+    /// The number of the layout it works by
+    epoch: u64,
+    /// The newest format level it understands
+    format_level: u16,
+    disk_used_bytes: u64,
+    disk_total_bytes: u64,
+    hinted_partitions: HintedPartitions,
+    /// Whether it may speak for its disk
+    #[schema(schema_with = soundnesses)]
+    soundness: &'static str,
+}
+
+/// For which partitions it holds hints; `many` when they are too many to list
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum HintedPartitions {
+    Only(Vec<u16>),
+    Many(Many),
+}
+
+/// Too many to list
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Many {
+    Many,
+}
+
+/// How the asked node's disk is looked after
+#[derive(Serialize, ToSchema)]
+struct Checked {
+    /// Whether it was read through since the start
+    read_through: bool,
+    /// What comparisons with others found to differ
+    differences: u64,
+    /// Fingerprints that were wrong: other than 0 is a fault of the program
+    fingerprints_wrong: u64,
+    scrub: Scrub,
+    records_repaired: u64,
+    chunks_repaired: u64,
+}
+
+/// The scrub under way, or the last one
+#[derive(Serialize, ToSchema)]
+struct Scrub {
+    running: bool,
+    /// When it ended, Unix milliseconds
+    ended_ms: u64,
+    records: u64,
+    chunks: u64,
+    bytes: u64,
+    damaged: u64,
+}
+
+/// Overwritten and deleted objects whose space is still to come back
+#[derive(Serialize, ToSchema)]
+struct Forgetting {
+    bodies: u64,
+    bytes: u64,
+    /// The member they wait for
+    held_by: Option<Node>,
+    /// Why
+    #[schema(example = "away")]
+    held_because: Option<&'static str>,
+}
+
+/// Look at the cluster
+///
+/// This node, every member, what waits to be forgotten, and how the disk of the asked node is looked after.
+#[utoipa::path(
+    get, path = "/v1/cluster", operation_id = "cluster", tag = "cluster",
+    responses((status = 200, description = "The cluster as this node sees it", body = Cluster))
+)]
+pub(super) async fn view(State(app): App) -> Told<Cluster> {
     let view = app.objects.cluster();
     let names = Names::of(&*app.objects);
-    let members: Vec<Value> = view
-        .members
-        .iter()
-        .map(|member| {
-            json!({
-                "id": member.id.to_string(),
-                "name": member.name,
-                "zone": member.zone,
-                "address": member.address,
-                "s3": member.s3,
-                "rest": member.rest,
-                "capacity_bytes": member.capacity_bytes,
-                "up": member.up,
-                "state": state_name(member.state),
-                "since": time(member.since_ms),
-                "maintenance": member.maintenance,
-                "clock_ahead_ms": member.clock_ahead_ms,
-                "hints_owed": member.hints_owed,
-                "facts": member.facts.as_ref().map(facts),
-                "self": member.id == view.node,
-            })
-        })
-        .collect();
-    let down: Vec<_> = view
-        .members
-        .iter()
-        .filter(|member| !member.up)
-        .map(|member| member.id)
-        .collect();
-    Json(json!({
-        "status": "success",
-        "node": names.node(view.node),
-        "cluster": view.cluster,
-        "epoch": view.epoch,
-        "partitions": view.partitions,
-        "members": members,
-        "down": names.nodes(&down),
-        "unsafe_no_sync": view.unsafe_no_sync,
-        "clock_off_ms": view.clock_off_ms,
-        "checked": {
-            "read_through": view.checked.is_read,
-            "differences": view.checked.differences,
-            "fingerprints_wrong": view.checked.fingerprints_wrong,
-            "scrub": {
-                "running": view.checked.scrub.is_running,
-                "ended_ms": view.checked.scrub.ended_ms,
-                "records": view.checked.scrub.records,
-                "chunks": view.checked.scrub.chunks,
-                "bytes": view.checked.scrub.bytes,
-                "damaged": view.checked.scrub.damaged,
-            },
-            "records_repaired": view.checked.records_repaired,
-            "chunks_repaired": view.checked.chunks_mended,
+    let down = view.members.iter().filter(|member| !member.up);
+    let down: Vec<_> = down.map(|member| member.id).collect();
+    Told(Cluster {
+        status: Success::Success,
+        node: names.node(view.node),
+        epoch: view.epoch,
+        partitions: view.partitions,
+        members: view.members.iter().map(|member| shape(member, &view)).collect(),
+        down: names.nodes(&down),
+        unsafe_no_sync: view.unsafe_no_sync,
+        clock_off_ms: view.clock_off_ms,
+        checked: checked(&view),
+        forgetting: Forgetting {
+            bodies: view.forgetting.bodies,
+            bytes: view.forgetting.bytes,
+            held_by: view.forgetting.held.map(|(node, _)| names.node(node)),
+            held_because: view.forgetting.held.map(|(_, why)| why_name(why)),
         },
-        "forgetting": {
-            "bodies": view.forgetting.bodies,
-            "bytes": view.forgetting.bytes,
-            "held_by": view.forgetting.held.map(|(node, _)| names.node(node)),
-            "held_because": view.forgetting.held.map(|(_, why)| why_name(why)),
+        cluster: view.cluster,
+    })
+}
+
+fn shape(member: &MemberView, view: &ClusterView) -> Member {
+    Member {
+        id: member.id.to_string(),
+        name: member.name.clone(),
+        zone: member.zone.clone(),
+        address: member.address.clone(),
+        s3: member.s3.clone(),
+        rest: member.rest.clone(),
+        capacity_bytes: member.capacity_bytes,
+        up: member.up,
+        state: state_name(member.state),
+        since: time(member.since_ms),
+        maintenance: member.maintenance,
+        clock_ahead_ms: member.clock_ahead_ms,
+        hints_owed: member.hints_owed,
+        facts: member.facts.as_ref().map(facts),
+        is_self: member.id == view.node,
+    }
+}
+
+const fn checked(view: &ClusterView) -> Checked {
+    let checked = &view.checked;
+    Checked {
+        read_through: checked.is_read,
+        differences: checked.differences,
+        fingerprints_wrong: checked.fingerprints_wrong,
+        scrub: Scrub {
+            running: checked.scrub.is_running,
+            ended_ms: checked.scrub.ended_ms,
+            records: checked.scrub.records,
+            chunks: checked.scrub.chunks,
+            bytes: checked.scrub.bytes,
+            damaged: checked.scrub.damaged,
         },
-    }))
+        records_repaired: checked.records_repaired,
+        chunks_repaired: checked.chunks_mended,
+    }
 }
 
 /// Why the gate is held, in a word or two.
@@ -113,38 +253,90 @@ pub(super) const fn soundness_name(soundness: Soundness) -> &'static str {
     }
 }
 
-fn facts(facts: &NodeFacts) -> Value {
-    let hinted = match &facts.hinted {
-        Hinted::Only(partitions) => partitions.iter().map(|partition| partition.0).collect(),
-        Hinted::Many => json!("many"),
-    };
-    json!({
-        "actor": facts.actor.to_string(),
-        "boot": facts.boot,
-        "epoch": facts.epoch,
-        "format_level": facts.format_level,
-        "disk_used_bytes": facts.disk_used_bytes,
-        "disk_total_bytes": facts.disk_total_bytes,
-        "hinted_partitions": hinted,
-        "soundness": soundness_name(facts.soundness),
-    })
+pub(super) fn member_states() -> Object {
+    use MemberState::{Down, Stopped, Suspect, Unheard, Up};
+    one_of([Up, Suspect, Unheard, Down, Stopped].map(state_name))
+}
+
+fn soundnesses() -> Object {
+    use Soundness::{Filling, Sound, Unvouched};
+    one_of([Sound, Unvouched, Filling].map(soundness_name))
+}
+
+fn facts(facts: &NodeFacts) -> Facts {
+    Facts {
+        actor: facts.actor.to_string(),
+        boot: facts.boot,
+        epoch: facts.epoch,
+        format_level: facts.format_level,
+        disk_used_bytes: facts.disk_used_bytes,
+        disk_total_bytes: facts.disk_total_bytes,
+        hinted_partitions: match &facts.hinted {
+            facts::Hinted::Only(partitions) => {
+                HintedPartitions::Only(partitions.iter().map(|partition| partition.0).collect())
+            }
+            facts::Hinted::Many => HintedPartitions::Many(Many::Many),
+        },
+        soundness: soundness_name(facts.soundness),
+    }
 }
 
 type By = axum::Extension<Caller>;
 
-pub(super) async fn begin_maintenance(app: App, by: By, member: Path<String>) -> Answer<Json<Value>> {
+/// The member in a path.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct WhichMember {
+    /// Its name or its id
+    #[param(example = "node-2")]
+    member: String,
+}
+
+/// A member that is down on purpose, or no longer
+#[derive(Serialize, ToSchema)]
+pub(super) struct Maintained {
+    status: Success,
+    member: Node,
+    /// Whether it is
+    maintenance: bool,
+}
+
+/// Say that a member is down on purpose
+///
+/// Everybody will know, until somebody takes it back. For the admin token and the root key.
+#[utoipa::path(
+    post, path = "/v1/cluster/members/{member}/maintenance", operation_id = "begin_maintenance", tag = "cluster",
+    params(WhichMember),
+    responses((status = 200, description = "It is in maintenance", body = Maintained), NoSuchMember)
+)]
+pub(super) async fn begin_maintenance(
+    State(app): App,
+    by: By,
+    Path(WhichMember { member }): Path<WhichMember>,
+) -> Answer<Told<Maintained>> {
     maintain(&app, &by, &member, true)
 }
 
-pub(super) async fn end_maintenance(app: App, by: By, member: Path<String>) -> Answer<Json<Value>> {
+/// Say that a member is no longer down on purpose
+#[utoipa::path(
+    delete, path = "/v1/cluster/members/{member}/maintenance", operation_id = "end_maintenance", tag = "cluster",
+    params(WhichMember),
+    responses((status = 200, description = "It is not in maintenance", body = Maintained), NoSuchMember)
+)]
+pub(super) async fn end_maintenance(
+    State(app): App,
+    by: By,
+    Path(WhichMember { member }): Path<WhichMember>,
+) -> Answer<Told<Maintained>> {
     maintain(&app, &by, &member, false)
 }
 
 /// A member is named by its id, or as people call it.
-fn maintain(app: &Shared, by: &Caller, member: &str, on: bool) -> Answer<Json<Value>> {
+fn maintain(app: &Shared, by: &Caller, member: &str, on: bool) -> Answer<Told<Maintained>> {
     by.must_manage_keys()?;
-    let members = app.objects.cluster().members;
-    let named = members
+    let view = app.objects.cluster();
+    let named = view
+        .members
         .iter()
         .find(|known| known.name == member || known.id.to_string() == member);
     let known = named.filter(|known| app.objects.maintain(known.id, on));
@@ -156,47 +348,87 @@ fn maintain(app: &Shared, by: &Caller, member: &str, on: bool) -> Answer<Json<Va
             "GET /v1/cluster names them all",
         )
     })?;
-    Ok(Json(json!({
-        "status": "success",
-        "member": { "id": known.id.to_string(), "name": known.name },
-        "maintenance": on,
-    })))
+    Ok(Told(Maintained {
+        status: Success::Success,
+        member: Names::of(&*app.objects).node(known.id),
+        maintenance: on,
+    }))
 }
 
 /// Which key to locate.
-#[derive(Deserialize)]
-pub(super) struct Located {
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Name of the bucket
+    #[param(required, nullable = false, example = "photos")]
     bucket: Option<String>,
+    /// The key
+    #[param(required, nullable = false, example = "cat.jpg")]
     key: Option<String>,
 }
 
-pub(super) async fn locate(State(app): App, Query(asked): Query<Located>) -> Answer<Json<Value>> {
+/// Which key to locate in the bucket of the path.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AskedKey {
+    /// The key
+    #[param(required, nullable = false, example = "cat.jpg")]
+    key: Option<String>,
+}
+
+/// Where a key lives
+#[derive(Serialize, ToSchema)]
+pub(super) struct Located {
+    status: Success,
+    bucket: String,
+    key: String,
+    /// Its place on the ring, in hex
+    position: String,
+    /// The arc that holds it
+    partition: u16,
+    /// How many of the preference list are homes
+    homes: u8,
+    /// All members, best first
+    preference_list: Vec<Node>,
+}
+
+/// Where a key lives
+#[utoipa::path(
+    get, path = "/v1/locate", operation_id = "locate", tag = "cluster", params(Asked),
+    responses((status = 200, description = "There", body = Located), BadRequest, NoSuchBucket, ReadFaults)
+)]
+pub(super) async fn locate(State(app): App, Query(asked): Query<Asked>) -> Answer<Told<Located>> {
     let bucket = asked
         .bucket
         .ok_or_else(|| Problem::bad_request("bucket is missing", "say ?bucket=&key="))?;
     found(&app, &bucket, asked.key.as_deref()).await
 }
 
+/// Where a key of a bucket lives
+#[utoipa::path(
+    get, path = "/v1/buckets/{bucket}/locate", operation_id = "locate_in_bucket", tag = "cluster",
+    params(InBucket, AskedKey),
+    responses((status = 200, description = "There", body = Located), BadRequest, NoSuchBucket, ReadFaults)
+)]
 pub(super) async fn locate_in(
     State(app): App,
-    Path(bucket): Path<String>,
-    Query(asked): Query<Located>,
-) -> Answer<Json<Value>> {
+    Path(InBucket { bucket }): Path<InBucket>,
+    Query(asked): Query<AskedKey>,
+) -> Answer<Told<Located>> {
     found(&app, &bucket, asked.key.as_deref()).await
 }
 
-async fn found(app: &Shared, bucket: &str, key: Option<&str>) -> Answer<Json<Value>> {
+async fn found(app: &Shared, bucket: &str, key: Option<&str>) -> Answer<Told<Located>> {
     let key = key.ok_or_else(|| Problem::bad_request("key is missing", "say ?key="))?;
     let bucket = app.bucket(bucket).await?;
     let location = app.objects.locate(&bucket, key);
-    let names = Names::of(&*app.objects);
-    Ok(Json(json!({
-        "status": "success",
-        "bucket": bucket.name,
-        "key": key,
-        "position": location.position.to_string(),
-        "partition": location.partition.0,
-        "homes": location.homes,
-        "preference_list": names.nodes(&location.preference_list),
-    })))
+    Ok(Told(Located {
+        status: Success::Success,
+        bucket: bucket.name.clone(),
+        key: key.to_owned(),
+        position: location.position.to_string(),
+        partition: location.partition.0,
+        homes: location.homes,
+        preference_list: Names::of(&*app.objects).nodes(&location.preference_list),
+    }))
 }

@@ -2,16 +2,22 @@
 //!
 //! Also on this port: `/health/live`, `/health/ready` and `/metrics`, which ask for no token. Every other answer is
 //! JSON, failures included ([`problem`]); object bodies alone are raw.
+//!
+//! Each handler carries what it takes and answers beside it; router and document (`/v1/openapi.json`) are made of the same
+//! list, so that neither can say what the other does not.
 
 mod buckets;
 mod caller;
 mod cluster;
 mod events;
+mod faults;
 mod health;
 mod keys;
 mod list;
 mod meta;
 mod object;
+mod openapi;
+mod place;
 mod problem;
 mod query;
 mod repair;
@@ -26,10 +32,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use tower_service::Service;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::objects::{BucketRef, Objects};
 use crate::request_id;
@@ -155,7 +163,7 @@ impl RestApp {
                 "send less metadata",
             ));
         }
-        if !head.uri.path().starts_with("/v1/") {
+        if !head.uri.path().starts_with("/v1/") || head.uri.path() == openapi::PATH {
             return Ok(Request::from_parts(head, Body::new(body)));
         }
         let (caller, payload) = caller::verify(self, &head).await?;
@@ -186,41 +194,43 @@ fn operation(head: &http::request::Parts) -> &'static str {
 }
 
 fn router(shared: Arc<Shared>) -> Router<()> {
-    let object = get(object::read)
-        .head(object::read)
-        .put(upload::put)
-        .post(upload::put)
-        .delete(object::delete);
-    Router::new()
-        .route("/v1/buckets", get(buckets::list).post(buckets::create_named))
-        .route(
-            "/v1/buckets/{bucket}",
-            get(buckets::info).put(buckets::create).delete(buckets::delete),
-        )
-        .route("/v1/buckets/{bucket}/objects", get(list::list).post(upload::post_form))
+    Router::from(resources())
+        // A form may be posted to the bucket's objects with the slash that a key would follow.
         .route("/v1/buckets/{bucket}/objects/", get(list::list).post(upload::post_form))
-        .route("/v1/buckets/{bucket}/objects/{*key}", object)
-        .route("/v1/buckets/{bucket}/meta/{*key}", get(meta::read))
-        .route("/v1/buckets/{bucket}/locate", get(cluster::locate_in))
-        .route("/v1/locate", get(cluster::locate))
-        .route("/v1/cluster", get(cluster::view))
-        .route("/v1/cluster/events", get(events::follow))
-        .route(
-            "/v1/cluster/members/{member}/maintenance",
-            post(cluster::begin_maintenance).delete(cluster::end_maintenance),
-        )
-        .route("/v1/repair", get(repair::report).post(repair::begin))
-        .route("/v1/keys", get(keys::list).post(keys::create))
-        .route("/v1/keys/{id}", axum::routing::delete(keys::delete))
-        .route("/v1/keys/{id}/disable", post(keys::disable))
-        .route("/v1/keys/{id}/enable", post(keys::enable))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
         .fallback(no_such_resource)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::disable())
         .with_state(shared)
+}
+
+/// Every resource, once: for the router and for the document.
+fn resources() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(openapi::document))
+        .routes(routes!(buckets::list, buckets::create_named))
+        .routes(routes!(buckets::info, buckets::create, buckets::delete))
+        .routes(routes!(list::list, upload::post_form))
+        .routes(routes!(
+            object::read,
+            object::head,
+            upload::put,
+            upload::post,
+            object::delete
+        ))
+        .routes(routes!(meta::read))
+        .routes(routes!(cluster::locate_in))
+        .routes(routes!(cluster::locate))
+        .routes(routes!(cluster::view))
+        .routes(routes!(events::follow))
+        .routes(routes!(cluster::begin_maintenance, cluster::end_maintenance))
+        .routes(routes!(repair::report, repair::begin))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::delete))
+        .routes(routes!(keys::disable))
+        .routes(routes!(keys::enable))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
 }
 
 async fn no_such_resource() -> Problem {
@@ -228,7 +238,7 @@ async fn no_such_resource() -> Problem {
         StatusCode::NOT_FOUND,
         "no_such_resource",
         "there is nothing at this path",
-        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/repair, /v1/locate, /health/live, /health/ready and /metrics",
+        "GET /v1/openapi.json tells what there is",
     )
 }
 
@@ -237,6 +247,6 @@ async fn no_such_method() -> Problem {
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
         "this resource does not take that method",
-        "see docs/rest.md",
+        "GET /v1/openapi.json tells what each resource takes",
     )
 }
