@@ -18,7 +18,7 @@ use crate::client::{bucket, cluster, copy, key, list, object, remove, repair};
 use crate::config::ServerArgs;
 use crate::dev::Dev;
 use crate::failure::{Failure, local};
-use crate::{dev, serve};
+use crate::{dev, serve, shell};
 
 /// Holdfast, a leaderless S3 object store
 #[derive(Parser, Debug)]
@@ -61,6 +61,7 @@ pub enum Verb {
     Cluster(ClusterVerb),
     Locate(Locate),
     Repair(Repair),
+    Shell(Box<shell::Shell>),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -74,6 +75,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
         Verb::Server(args) => serve::run(*args),
         Verb::Dev(args) => dev::run(args, json),
+        Verb::Shell(args) => shell::run(*args, json),
         Verb::Completions { shell } => completions(shell),
         verb => client_runtime()?.block_on(client(verb, json)),
     }
@@ -93,7 +95,7 @@ async fn client(verb: Verb, json: bool) -> Result<(), Failure> {
         Verb::Cluster(verb) => cluster::run(verb, json).await,
         Verb::Locate(args) => cluster::locate(args, json).await,
         Verb::Repair(args) => repair::run(args, json).await,
-        Verb::Server(_) | Verb::Dev(_) | Verb::Completions { .. } => Ok(()),
+        Verb::Server(_) | Verb::Dev(_) | Verb::Shell(_) | Verb::Completions { .. } => Ok(()),
     }
 }
 
@@ -138,6 +140,7 @@ mod tests {
             "holdfast key create NAME --json",
             "holdfast server --found 3",
             "holdfast repair --node node-2 --detach --json",
+            "holdfast shell --continue",
             "holdfast server --join 127.0.0.1:9002 --token T",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

@@ -13,6 +13,7 @@ mod failure;
 mod port;
 mod quantity;
 mod serve;
+mod shell;
 
 use std::process::ExitCode;
 
