@@ -161,4 +161,13 @@ with check("at a terminal: completion, history over sessions, Ctrl-C and Ctrl-D"
     child.close()
     assert child.exitstatus == 0, (child.exitstatus, child.signalstatus)
 
+with check("with a node killed the shell goes on, and names those that have a key"):
+    gone = len(REST_ENDPOINTS) - 1
+    nodes.kill(gone)
+    said, _ = shell("save meanwhile text\nfind meanwhile\nstat meanwhile\nremove meanwhile\n")
+    saved = said.splitlines()[0].split(";")[0]
+    assert saved.startswith("saved in ") and named(saved) == NAMES - {f"node-{gone}"}, said
+    assert re.search(r"meanwhile is owned by node-\d+", said) and "\nremoved from node-" in said, said
+    nodes.start(gone)
+
 harness.finish()

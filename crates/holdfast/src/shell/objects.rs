@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::pairs::exists;
+use super::pairs::{exists, holders};
 use super::session::{Said, Session, name, names};
 use crate::client::copy::{self, Cp};
 use crate::client::list::{self, Ls};
@@ -39,11 +39,7 @@ pub async fn put(session: &Session, file: &str, key: Option<&str>) -> Result<(),
 pub async fn update(session: &Session, file: &str, key: Option<&str>) -> Result<(), Failure> {
     let to = session.object(key.map_or_else(|| last_name(file), Ok)?)?;
     if exists(&session.rest()?, &to).await?.is_none() {
-        return Err(Failure::new(
-            format!("{to} does not exist"),
-            "put creates it; `ls` shows what there is",
-        )
-        .exit(Exit::NotFound));
+        return Err(absent(&to));
     }
     copy(session, Place::Local(file.into()), Place::Remote(to)).await
 }
@@ -52,6 +48,11 @@ pub async fn get(session: &Session, key: &str, file: Option<&str>) -> Result<(),
     let from = session.object(key)?;
     let file = file.map_or_else(|| last_name(key), Ok)?;
     copy(session, Place::Remote(from), Place::Local(file.into())).await
+}
+
+fn absent(place: &Remote) -> Failure {
+    let what = format!("{place} does not exist");
+    Failure::new(what, "put creates it; `ls` shows what there is").exit(Exit::NotFound)
 }
 
 async fn copy(session: &Session, from: Place, to: Place) -> Result<(), Failure> {
@@ -92,7 +93,8 @@ pub async fn stat(session: &Session, key: &str) -> Result<Said, Failure> {
         s3: session.s3.clone(),
     };
     object::stat(stat, session.is_json()).await?;
-    let known = rest.get(&["buckets", &place.bucket, "meta", &place.key], &[]).await?;
+    let known = exists(&rest, &place).await?;
+    let known = known.ok_or_else(|| absent(&place))?;
     let mut lines = vec![
         format!("answered by  {}", name(&known["node"])),
         format!("held by      {}", names(&holders(&known))),
@@ -110,13 +112,6 @@ pub async fn stat(session: &Session, key: &str) -> Result<Said, Failure> {
         text: lines.join("\n"),
         value,
     })
-}
-
-/// Replicas that answered and know the key.
-pub fn holders(known: &Value) -> Vec<Value> {
-    let replicas = elements(known, "clocks").iter();
-    let holding = replicas.filter(|replica| !elements(replica, "clock").is_empty());
-    holding.filter_map(|replica| replica.get("node").cloned()).collect()
 }
 
 fn life(life: &Value) -> String {
@@ -145,14 +140,5 @@ mod tests {
         assert_eq!(last_name("kelp.jpg"), Ok("kelp.jpg"));
         assert!(last_name("/").is_err());
         assert!(last_name("..").is_err());
-    }
-
-    #[test]
-    fn only_who_knows_a_key_holds_it() {
-        let known = json!({"clocks": [
-            {"node": {"id": "1", "name": "a"}, "clock": []},
-            {"node": {"id": "2", "name": "b"}, "clock": [{"actor": "x", "life": "y", "tick": "z"}]},
-        ]});
-        assert_eq!(names(&holders(&known)), "b");
     }
 }

@@ -3,19 +3,40 @@
 //! Weak: `save` looks first and writes then. Two shells that save one key at the same moment may both be told that they did;
 //! conditional writes will settle it.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::objects::holders;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
 use super::session::{DEFAULT_BUCKET, Said, Session, name, names};
 use crate::client::place::Remote;
 use crate::client::rest::{Rest, list, number, text};
 use crate::failure::{Exit, Failure};
 
-/// What is known of a key that has an object; none when it has none, or there is no such bucket.
+/// How long all homes are waited for, where fewer would do.
+const ALL_HOMES_PATIENCE: Duration = Duration::from_secs(2);
+
+/// More than there are homes: all of them are asked.
+const ALL: &str = "255";
+
+/// What all homes know of a key that has an object, or as many as a read asks when one is away; none when it has none, or there
+/// is no such bucket.
 pub async fn exists(rest: &Rest, place: &Remote) -> Result<Option<Value>, Failure> {
     let path = ["buckets", &place.bucket, "meta", &place.key];
-    let known = rest.get_unless("no_such_bucket", &path, &[]).await?;
+    let all = rest.get_unless("no_such_bucket", &path, &[("r", ALL)]);
+    let known = match timeout(ALL_HOMES_PATIENCE, all).await {
+        Ok(Ok(known)) => known,
+        Ok(Err(failure)) if failure.exit != Exit::Unavailable => return Err(failure),
+        Ok(Err(_)) | Err(_) => rest.get_unless("no_such_bucket", &path, &[]).await?,
+    };
     Ok(known.filter(|known| known.get("exists").and_then(Value::as_bool) == Some(true)))
+}
+
+/// Replicas that answered and know the key.
+pub fn holders(known: &Value) -> Vec<Value> {
+    let replicas = list(known, "clocks").iter();
+    let holding = replicas.filter(|replica| !list(replica, "clock").is_empty());
+    holding.filter_map(|replica| replica.get("node").cloned()).collect()
 }
 
 /// Keeps a text under a key that has none.
@@ -182,11 +203,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_exists_is_not_saved_over() {
-        let server = fake::Server::start(vec![("/v1/buckets/shell/meta/k", 200, known(true))]).await;
+        let away = json!({"status": "failure", "error": "unavailable", "message": "a home is away"});
+        let server = fake::Server::start(vec![
+            ("/v1/buckets/shell/meta/k?r=255", 503, away),
+            ("/v1/buckets/shell/meta/k", 200, known(true)),
+        ])
+        .await;
         let session = fake::session(Some(&server));
         let failure = save(&session, "k", "v").await.expect_err("refused");
         assert_eq!(failure.what, "k exists already, in node-3");
-        assert_eq!(server.asked().len(), 1, "nothing was written");
+        let asked = server.asked();
+        assert!(
+            asked.len() == 2 && asked.iter().all(|request| request.starts_with("GET ")),
+            "{asked:?}"
+        );
     }
 
     #[tokio::test]
@@ -216,5 +246,13 @@ mod tests {
             (failure.exit, failure.what.as_str()),
             (Exit::NotFound, "there is no k in bucket shell")
         );
+    }
+
+    #[test]
+    fn only_who_knows_a_key_holds_it() {
+        let mut known = known(true);
+        let empty = json!({"node": node("node-1"), "clock": []});
+        known["clocks"].as_array_mut().expect("replicas").push(empty);
+        assert_eq!(names(&holders(&known)), "node-3");
     }
 }

@@ -4,6 +4,7 @@
 //! command that fails says so and the shell goes on, so that the end of a session is always a success.
 
 use std::cell::RefCell;
+use std::io::Write;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tokio::runtime::Runtime;
 use super::session::{Next, Session};
 use super::verb::{self, Names, VERBS};
 use crate::client::rest::{list, text};
-use crate::failure::{Exit, Failure, State};
+use crate::failure::{Exit, Failure, State, local};
 
 /// Lines that are remembered.
 const HISTORY_LINES_MAX: usize = 1_000;
@@ -38,7 +39,10 @@ pub fn run(session: Session, runtime: &Runtime) -> Result<(), Failure> {
         // The first session has none.
         let _ = editor.load_history(path);
     }
-    println!("holdfast {}; `help` lists the verbs", env!("CARGO_PKG_VERSION"));
+    let hello = concat!("holdfast ", env!("CARGO_PKG_VERSION"), "; `help` lists the verbs\n");
+    std::io::stdout()
+        .write_all(hello.as_bytes())
+        .map_err(|error| local("the terminal cannot be written to", &error))?;
     loop {
         let prompt = format!("{}> ", session.borrow().place());
         match editor.readline(&prompt) {
