@@ -4,7 +4,7 @@
 
 use crate::process::{self, cargo};
 use crate::step::{self, Failure, Outcome, Step};
-use crate::{clients, faults, setup, sim, tidy};
+use crate::{clients, console, containers, faults, setup, sim, tidy};
 
 const STEPS: &[Step] = &[
     Step {
@@ -48,9 +48,19 @@ const STEPS: &[Step] = &[
         run: clients::run_all,
     },
     Step {
+        name: "console",
+        proves: "the web console in a real browser against five real nodes",
+        run: console::run_all,
+    },
+    Step {
         name: "faults",
         proves: "five real nodes keep every promise under real faults",
         run: faults::smoke,
+    },
+    Step {
+        name: "containers",
+        proves: "the manifests are valid, and five containers of one image are a cluster",
+        run: containers::run_all,
     },
 ];
 
@@ -127,7 +137,10 @@ mod tests {
         assert_eq!(names("").unwrap().len(), STEPS.len());
         assert_eq!(names("--only tidy").unwrap(), ["tidy"]);
         assert_eq!(names("--only fmt --only tidy").unwrap(), ["fmt", "tidy"]);
-        assert_eq!(names("--from planted").unwrap(), ["planted", "clients", "faults"]);
+        assert_eq!(
+            names("--from planted").unwrap(),
+            ["planted", "clients", "console", "faults", "containers"]
+        );
         assert!(names("--only nonsense").unwrap_err().to_string().contains("clippy"));
     }
 }

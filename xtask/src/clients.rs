@@ -13,7 +13,7 @@ use std::time::Instant;
 
 const NODES: u16 = 3;
 /// Scripts whose story needs more members than a key has homes, and how many.
-const LARGER: &[(&str, u16)] = &[("stand_ins", 5)];
+const LARGER: &[(&str, u16)] = &[("stand_ins", 5), ("transfer", 5)];
 /// Scripts that wait for what takes hours with the usual settings, or fill what is large with them, and the settings of their
 /// nodes.
 const SETTINGS: &[(&str, &[&str])] = &[
@@ -26,7 +26,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("overload", &["connections_max=64", "body_memory=33554432"]),
 ];
 /// Clients that frame bodies and checksums in another way over HTTPS; they run a second time, as `NAME-tls`.
-const TLS_TOO: &[&str] = &["aws", "boto3", "rclone", "rest"];
+const TLS_TOO: &[&str] = &["aws", "boto3", "grpc", "rclone", "rest"];
 /// Scripts that want more keys than a Python client could write in a reasonable time.
 const NEEDS_LOAD_GENERATOR: &[&str] = &["bounds"];
 const TLS_SUFFIX: &str = "-tls";

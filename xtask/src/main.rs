@@ -1,4 +1,5 @@
-//! The project's own commands: `cargo xtask ci`, `tidy`, `sim`, `clients`, `faults`, `bench`, `setup`.
+//! The project's own commands: `cargo xtask ci`, `tidy`, `sim`, `clients`, `console`, `faults`, `containers`, `image`, `bench`,
+//! `setup`.
 //!
 //! Why a program and not shell scripts: it runs wherever the project builds, its rules are tested like other
 //! code, and a checkout on a laptop runs exactly what the build server runs. It uses the standard library only, so
@@ -10,7 +11,10 @@ mod bench;
 mod ci;
 mod clients;
 mod cluster;
+mod console;
+mod containers;
 mod faults;
+mod image;
 mod json;
 mod process;
 mod setup;
@@ -28,8 +32,13 @@ usage: cargo xtask COMMAND
   tidy                                      the house rules that no compiler checks
   sim --seeds N [--from S]                  the simulator (also --seed S --trace, --planted)
   clients [--only NAME]... [--binary FILE]  real S3 clients against a real three-node cluster
+  console [--binary FILE] [--pictures DIR]  the web console in a real browser against five real nodes
   faults [--minutes M] [--seed S] [--smoke] [--scenario NAME] [--binary FILE]
                                             five real nodes on five hosts under faults; needs Linux and root
+  image [--profile dist|release|dev] [--tag NAME] [--binary FILE]
+                                            the static binary, and a container image of it; needs docker
+  containers [--binary FILE] [--profile release|dev] [--ports NNN]
+                                            deploy/: the manifests, and five containers; the latter needs docker-compose
   bench [--endpoint URL]... [--json FILE] [--quick] [--binary FILE]
                                             the load generator and the tables of bench/README.md
 ";
@@ -46,7 +55,10 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "sim" => sim::run(rest),
         "clients" => clients::run(rest),
+        "console" => console::run(rest),
         "faults" => faults::run(rest),
+        "image" => image::run(rest),
+        "containers" => containers::run(rest),
         "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

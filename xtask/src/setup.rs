@@ -41,6 +41,12 @@ const TOOLS: &[Tool] = &[
         probe: &["version"],
         package: "restic",
     },
+    // The browser before which the console is tested.
+    Tool {
+        program: "chromium",
+        probe: &["--version"],
+        package: "chromium",
+    },
     // What hosts of their own are made of, for `faults`.
     Tool {
         program: "ip",

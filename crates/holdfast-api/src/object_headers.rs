@@ -88,6 +88,13 @@ pub fn sort_and_check(mut headers: Vec<(String, String)>) -> Result<Vec<(String,
     Ok(headers)
 }
 
+/// Whether an object keeps a header of this name, which is in lower case.
+#[must_use]
+pub fn is_kept(name: &str) -> bool {
+    let is_metadata = name.len() > USER_METADATA_PREFIX.len() && name.starts_with(USER_METADATA_PREFIX);
+    is_metadata || KEPT.contains(&name)
+}
+
 /// Adds headers in their sorted place, replacing those of the same name.
 pub fn set(headers: &mut Vec<(String, String)>, name: &str, value: String) {
     match headers.binary_search_by(|(known, _)| known.as_str().cmp(name)) {

@@ -11,13 +11,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
 use holdfast_core::bucket::{AccessKey, Bucket, Conflict};
-use holdfast_core::content::{BodyForm, Manifest, StoredBody};
+use holdfast_core::content::{BodyForm, Manifest, ManifestPart, StoredBody};
 use holdfast_core::context::Context;
 use holdfast_core::dead::Forgetting;
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::{NodeFacts, Soundness};
-use holdfast_core::ids::{BucketId, NodeId, RequestId, UploadId};
+use holdfast_core::ids::{BucketId, ChunkId, NodeId, RequestId, UploadId};
 use holdfast_core::node::Load;
 use holdfast_core::repair::RepairReport;
 use holdfast_core::request::{
@@ -94,6 +94,29 @@ pub trait Objects: Send + Sync + 'static {
     /// The context in a token, unless it was forged, damaged or made for another key.
     fn open_context(&self, bucket: &Bucket, key: &str, token: &str) -> Option<Context>;
 
+    /// Streams `range` of one part, from this node's own disk where it holds it: for transfers straight to and from the nodes
+    /// that hold the data. A cluster that is only reached through others may leave this out, and
+    /// [`Objects::chunk_homes`] and [`Objects::grant_code`] with it: it then grants nothing, and clients send everything through it.
+    fn read_part(&self, bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
+        let _ = (bucket, part, range);
+        let nobody = ReadFault::Unavailable {
+            needed: 1,
+            reached: 0,
+            down: Vec::new(),
+        };
+        Box::pin(futures_util::stream::iter([Err(nobody)]))
+    }
+    /// The homes of a chunk, best first.
+    fn chunk_homes(&self, bucket: &Bucket, chunk: ChunkId) -> Vec<NodeId> {
+        let _ = (bucket, chunk);
+        Vec::new()
+    }
+    /// A code over a grant that every member computes alike and nobody else can; `None` where none are given.
+    fn grant_code(&self, grant: &[u8]) -> Option<[u8; 16]> {
+        let _ = grant;
+        None
+    }
+
     /// Where a key lives.
     fn locate(&self, bucket: &Bucket, key: &str) -> Location;
     /// This node and the others, as this one sees them.
@@ -110,11 +133,113 @@ pub trait Objects: Send + Sync + 'static {
     fn events(&self) -> NewsStream;
     /// Whether this node can serve now; the reason if not.
     fn ready(&self) -> Result<(), String>;
+
+    /// The ring: whom each partition prefers. `None` where nobody here holds the whole layout.
+    fn ring(&self) -> Option<Ring> {
+        None
+    }
+    /// Some of the requests that are answered from now on, while somebody listens: at most some tens a second.
+    fn samples(&self) -> SampleStream {
+        Box::pin(futures_util::stream::pending())
+    }
+    /// Says something to the front end of a member, or to those of all others. It may be lost, and nothing may depend on it.
+    fn whisper(&self, to: Option<NodeId>, words: &[u8]) {
+        let _ = (to, words);
+    }
+    /// What other members' front ends whisper, and who.
+    fn whispers(&self) -> WhisperStream {
+        Box::pin(futures_util::stream::pending())
+    }
+    /// This node's connections to the others.
+    fn links(&self) -> Vec<Link> {
+        Vec::new()
+    }
+}
+
+/// Words of other members' front ends.
+pub type WhisperStream = BoxStream<'static, (NodeId, Bytes)>;
+
+/// Requests that were answered.
+pub type SampleStream = BoxStream<'static, Sample>;
+
+/// Whom each partition prefers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ring {
+    /// Number of the layout.
+    pub epoch: u64,
+    /// log₂ of the number of partitions.
+    pub partition_bits: u8,
+    /// All members, by id.
+    pub members: Vec<NodeId>,
+    /// For each partition the indexes of its first members, best first: as many as a bucket may have homes by default, and
+    /// the first that stands in.
+    pub lists: Vec<Vec<u16>>,
+}
+
+/// Members of each list of a [`Ring`].
+pub const RING_DEPTH: usize = 4;
+
+/// What was asked in a request that is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SampledVerb {
+    /// An object was written.
+    Put,
+    /// An object was read.
+    Get,
+    /// An object was deleted.
+    Delete,
+}
+
+/// One request, and the way it took.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// What was asked.
+    pub verb: SampledVerb,
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// Where the key lives.
+    pub partition: u16,
+    /// Who coordinated.
+    pub coordinator: NodeId,
+    /// The key's homes, best first.
+    pub homes: Vec<NodeId>,
+    /// Those that had written or answered when the client was told.
+    pub answered: Vec<NodeId>,
+    /// Homes that could not be reached.
+    pub down: Vec<NodeId>,
+    /// Homes for which another took the write, and who.
+    pub hinted: Vec<(NodeId, NodeId)>,
+    /// How long it took.
+    pub took_us: u64,
+}
+
+/// A connection to another member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// The member.
+    pub member: NodeId,
+    /// Whether the connection stands.
+    pub up: bool,
+    /// Latest round trip, 0 before the first.
+    pub round_trip_us: u64,
+    /// Bytes sent since the start.
+    pub sent_bytes: u64,
+    /// Bytes received since the start.
+    pub received_bytes: u64,
+    /// Messages that were not sent, because too much waited or the member was down.
+    pub dropped: u64,
 }
 
 /// A body on its way to disks. Dropping it without [`BodyWriter::finish`] abandons what was written.
 #[async_trait]
 pub trait BodyWriter: Send {
+    /// Places the chunks of a body of this length so that this node is a home of all of them, if it can: the client has come
+    /// here for that. To be called first.
+    fn hold_here(&mut self, length: u64) {
+        let _ = length;
+    }
     /// Makes sure of room for a body of this length, if it is known, before any of it is read; waits for it a moment. An error
     /// says that there is none, and that nothing was begun. Small bodies need none.
     async fn begin(&mut self, length: Option<u64>) -> Result<(), WriteError> {
@@ -284,6 +409,9 @@ pub struct ClusterView {
     pub partitions: u32,
     /// Every member of the layout, this node included.
     pub members: Vec<MemberView>,
+    /// With whom the node answering registered when the cluster was founded, and at which address; itself if it is the founder. It
+    /// knows this of itself alone.
+    pub registered_with: Option<(NodeId, String)>,
     /// Whether the node answering acknowledges writes before they are on disk: a power cut loses them. It knows this of
     /// itself alone.
     pub unsafe_no_sync: bool,

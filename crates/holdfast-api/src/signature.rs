@@ -154,10 +154,7 @@ impl<'a> Signed<'a> {
             self.service,
             hex(Sha256::digest(canonical.as_bytes()).as_slice())
         );
-        let mut key = format!("AWS4{secret}").into_bytes();
-        for part in [self.date, region, self.service, "aws4_request"] {
-            key = hmac(&key, part.as_bytes()).finalize().into_bytes().to_vec();
-        }
+        let key = signing_key(secret, self.date, region, self.service);
         Ok(hmac(&key, to_sign.as_bytes()))
     }
 
@@ -178,6 +175,82 @@ impl<'a> Signed<'a> {
         canonical.push_str(payload);
         Ok(canonical)
     }
+}
+
+/// The `Authorization` with which a client signs a request for the service `s3`. The request carries `host`, `x-amz-date` and
+/// `x-amz-content-sha256`, which are what is signed.
+///
+/// # Errors
+/// With what is missing or malformed.
+pub fn authorization(request: &Parts, key_id: &str, secret: &str, region: &str) -> Result<String, String> {
+    let date = header(request, "x-amz-date").ok_or(Unverified::Date);
+    let date = date.and_then(|date| date.get(..8).ok_or(Unverified::Date));
+    let signed = date.and_then(|date| {
+        let signed = Signed {
+            key_id,
+            date,
+            region,
+            service: "s3",
+            headers: vec!["host", "x-amz-content-sha256", "x-amz-date"],
+            signature: "",
+        };
+        signed.signed_for(request, secret, region)
+    });
+    signed.map_err(|why| why.to_string())
+}
+
+/// What is needed to sign a link that reads one object.
+pub(crate) struct Presigned<'a> {
+    /// `http://host:port`.
+    pub(crate) endpoint: &'a str,
+    /// `/bucket/key`, not encoded.
+    pub(crate) path: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) key_id: &'a str,
+    pub(crate) secret: &'a str,
+    /// `20260102T030405Z`.
+    pub(crate) date: &'a str,
+    pub(crate) expires_s: u64,
+}
+
+/// A link with the signature in its query ("Authenticating requests: using query parameters", S3 API reference).
+pub(crate) fn presigned(link: &Presigned<'_>) -> String {
+    let endpoint = link.endpoint.trim_end_matches('/');
+    let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
+    let day = link.date.get(..8).unwrap_or_default();
+    let scope = format!("{day}/{}/s3/aws4_request", link.region);
+    let path = utf8_percent_encode(link.path, &PATH);
+    let query = format!(
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={}&X-Amz-Expires={}&X-Amz-SignedHeaders=host",
+        utf8_percent_encode(&format!("{}/{scope}", link.key_id), &QUERY),
+        link.date,
+        link.expires_s
+    );
+    let canonical = format!("GET\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
+    let to_sign = format!(
+        "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
+        link.date,
+        hex(Sha256::digest(canonical.as_bytes()).as_slice())
+    );
+    let key = signing_key(link.secret, day, link.region, "s3");
+    let signature = hmac(&key, to_sign.as_bytes()).finalize().into_bytes();
+    format!("{endpoint}{path}?{query}&X-Amz-Signature={}", hex(&signature))
+}
+
+fn signing_key(secret: &str, day: &str, region: &str, service: &str) -> Vec<u8> {
+    let mut key = format!("AWS4{secret}").into_bytes();
+    for part in [day, region, service, "aws4_request"] {
+        key = hmac(&key, part.as_bytes()).finalize().into_bytes().to_vec();
+    }
+    key
+}
+
+/// `20260102T030405Z` of Unix seconds.
+pub(crate) fn date_text(unix_s: u64) -> String {
+    let text = crate::rest::time_shown(unix_s.saturating_mul(1_000));
+    // From 2026-01-02T03:04:05.678Z.
+    let digits: String = text.chars().take(19).filter(|c| *c != '-' && *c != ':').collect();
+    digits + "Z"
 }
 
 fn header<'a>(request: &'a Parts, name: &str) -> Option<&'a str> {
@@ -268,7 +341,7 @@ fn unix_s(date: &str) -> Option<i64> {
 mod tests {
     use http::Request;
 
-    use super::{Payload, Signed, canonical_query, unix_s};
+    use super::{Payload, Presigned, Signed, canonical_query, date_text, presigned, unix_s};
 
     #[test]
     fn dates_are_days_and_seconds() {
@@ -323,6 +396,45 @@ mod tests {
             super::payload_of("STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
             Payload::Chunked
         );
+    }
+
+    /// The example of a presigned URL in the S3 documentation, with its published signature.
+    #[test]
+    fn a_link_is_signed_as_published() {
+        let url = presigned(&Presigned {
+            endpoint: "https://examplebucket.s3.amazonaws.com",
+            path: "/test.txt",
+            region: "us-east-1",
+            key_id: "AKIAIOSFODNN7EXAMPLE",
+            secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            date: "20130524T000000Z",
+            expires_s: 86_400,
+        });
+        assert_eq!(
+            url,
+            "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z\
+             &X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+             &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
+        assert_eq!(date_text(1_369_353_600), "20130524T000000Z");
+    }
+
+    #[test]
+    fn what_a_client_signs_is_what_a_node_verifies() {
+        let request = Request::get("http://127.0.0.1:9001/v1/buckets/b/transfers/a%20b?from=0")
+            .header("host", "127.0.0.1:9001")
+            .header("x-amz-date", "20130524T000000Z")
+            .header("x-amz-content-sha256", "UNSIGNED-PAYLOAD");
+        let (request, ()) = request.body(()).unwrap().into_parts();
+        let value = super::authorization(&request, "K", "secret", "us-east-1").unwrap();
+        let signed = Signed::parse(&value).unwrap();
+        assert_eq!(signed.key_id, "K");
+        let again = signed.signed_for(&request, "secret", "us-east-1").unwrap();
+        assert_eq!(value, again);
+        assert_ne!(value, signed.signed_for(&request, "other", "us-east-1").unwrap());
+        let (undated, ()) = Request::get("/").body(()).unwrap().into_parts();
+        assert!(super::authorization(&undated, "K", "secret", "r").is_err());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod coordinate;
 pub mod dead;
 pub mod event;
 pub mod fingerprint;
+pub mod gateway;
 pub mod gossip;
 pub mod ids;
 pub mod layout;

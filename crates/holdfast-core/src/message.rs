@@ -10,7 +10,8 @@ use bytes::Bytes;
 use crate::context::Context;
 use crate::dead::{Collect, Collected};
 use crate::fingerprint::Fingerprint;
-use crate::ids::{BucketId, ChunkId, ClusterId, Dot, NodeId, Partition, RequestId, Tick};
+use crate::gateway::Directions;
+use crate::ids::{BucketId, ChunkId, ClusterId, Dot, NodeId, Partition, Position, RequestId, Tick};
 pub use crate::node::heard::{Announcement, Known};
 use crate::place::Place;
 use crate::record::Record;
@@ -95,7 +96,7 @@ pub enum Message {
         /// What the home has.
         result: Result<ReadResult, Refusal>,
     },
-    /// A node that is no home of the key hands a write to one that is (rule D7: same request id).
+    /// A node that is no home of the key hands a write to one that is (rule D7: same request id); a gateway, everything.
     Forward {
         /// Of the forwarder.
         op: OpId,
@@ -264,6 +265,22 @@ pub enum Message {
         known: Known,
         /// The run of whoever says so.
         run: u64,
+    },
+    /// Which way to a position? Asked by whoever does not know the layout.
+    Find {
+        /// Of the asker.
+        op: OpId,
+        /// The position.
+        to: Position,
+        /// Who did not answer the asker: not to be named again.
+        dead: Vec<NodeId>,
+    },
+    /// That way.
+    FindReply {
+        /// Of the asker.
+        op: OpId,
+        /// What this node knows.
+        directions: Directions,
     },
     /// A collector of dead bodies asks (rule D10).
     Collect {

@@ -17,6 +17,8 @@ pub enum Planted {
     RequestIdIgnored,
     /// D7: a home does a write that was handed to it without asking whether somebody still waits for it.
     ClaimLeftOut,
+    /// D7: a gateway says of a write that it still waits for it, although it has given it to another home.
+    GatewayGrantsLate,
     /// H3: a home is struck off by a confirmation of what the hint was, not of what it is.
     HintStruckOffUnseen,
     /// H3: a hint that is not confirmed in time is not tried again.
@@ -55,13 +57,14 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::LivesLeftOut,
         Self::SecondRoundLeftOut,
         Self::AnswerBeforeOwnSync,
         Self::DotsWithoutContexts,
         Self::RequestIdIgnored,
         Self::ClaimLeftOut,
+        Self::GatewayGrantsLate,
         Self::HintStruckOffUnseen,
         Self::HintGivenUp,
         Self::SiblingDropped,

@@ -41,6 +41,25 @@ pub enum Request {
     Count(Settings),
 }
 
+impl Request {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        match self {
+            Self::Get(_) | Self::List(_) | Self::ReadChunk(_) | Self::Count(_) => true,
+            Self::Upload(upload) => matches!(upload.step, UploadStep::Read { .. } | UploadStep::List { .. }),
+            Self::Put(_) | Self::WriteChunk(_) => false,
+        }
+    }
+
+    /// Whether a node that it was handed to must ask before it begins whether it is still wanted (rule D7): doing it late would undo
+    /// what came after. A chunk is what it is, whenever it is written.
+    #[must_use]
+    pub const fn needs_claim(&self) -> bool {
+        !self.is_read() && !matches!(self, Self::WriteChunk(_))
+    }
+}
+
 /// A write of one key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Put {
@@ -457,6 +476,17 @@ pub enum WriteFault {
     CommitDeadlinePassed,
     /// Too many requests are in flight.
     Overloaded,
+}
+
+impl WriteFault {
+    /// Whether another node may do better.
+    #[must_use]
+    pub const fn may_be_cured(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::DiskFull | Self::Damaged | Self::Overloaded | Self::ClockRefused
+        )
+    }
 }
 
 /// Why a read failed; nothing ever changed.

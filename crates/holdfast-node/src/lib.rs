@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod buffers;
+pub mod desk;
 pub mod founding;
+pub mod gateway;
 pub mod gossip;
 pub mod identity;
 pub mod peer;

@@ -32,6 +32,12 @@ pub enum Reached {
     Forwarded,
     /// A forwarder tried a second home.
     ForwardRetried,
+    /// A gateway handed a request on.
+    GatewayHandedOn,
+    /// A gateway tried another node.
+    GatewayTriedAnother,
+    /// A gateway died with requests under way.
+    GatewayDied,
     /// A copy was written to a stale home after a read.
     RepairSent,
     /// A comparison of two nodes found differences.
@@ -141,7 +147,7 @@ pub enum Reached {
 
 impl Reached {
     /// Everything that is counted.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 68] = [
         Self::Operations,
         Self::Retries,
         Self::Faults,
@@ -155,6 +161,9 @@ impl Reached {
         Self::RetryRecognised,
         Self::Forwarded,
         Self::ForwardRetried,
+        Self::GatewayHandedOn,
+        Self::GatewayTriedAnother,
+        Self::GatewayDied,
         Self::RepairSent,
         Self::ComparisonDiffered,
         Self::ComparisonInPieces,

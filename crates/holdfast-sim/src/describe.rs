@@ -58,6 +58,8 @@ pub fn kind(message: &Message) -> u64 {
         Message::ClaimReply { op, .. } => (24, *op),
         Message::Announce { op, .. } => (25, *op),
         Message::Announced { op, .. } => (26, *op),
+        Message::Find { op, .. } => (27, *op),
+        Message::FindReply { op, .. } => (28, *op),
     };
     op.0 << 5 | tag
 }
@@ -155,6 +157,7 @@ pub const fn input_kind(input: &Input) -> &'static str {
         Input::ClientGone(_) => "client gone",
         Input::Peer(..) => "message",
         Input::Datagram(..) => "datagram",
+        Input::Find(..) => "find",
         Input::Maintain(..) => "maintain",
         Input::Repair => "repair",
         Input::PeerUp(_) => "peer up",

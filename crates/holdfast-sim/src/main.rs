@@ -13,6 +13,10 @@ use holdfast_sim::hunt::{Catch, Hunt, hunt_all, soak};
 use holdfast_sim::run::{Options, Report, run};
 use holdfast_sim::trace::Detail;
 
+/// A simulated cluster allocates far more than it computes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 usage: cargo xtask sim --seeds N [--from S] [--jobs J]   run N seeds
        cargo xtask sim --seed S [--trace] [--planted-fault NAME]      replay one seed

@@ -168,6 +168,8 @@ pub struct Plan {
     pub message_life_ms: u64,
     /// Whether messages sent over a link that is cut arrive when it works again, as they may over TCP; else they are lost.
     pub holds: bool,
+    /// Whether some clients go through a gateway.
+    pub has_gateway: bool,
 }
 
 impl Plan {
@@ -232,6 +234,7 @@ impl Plan {
             clock_offset_ms: *rng.pick(&[0, 60, 3_000, 3_000]),
             kernel_unknown: rng.per_mille(150),
             holds: Rng::new(seed, Stream::Holding).per_mille(500),
+            has_gateway: Rng::new(seed, Stream::Gateway).per_mille(300),
             message_life_ms: if forgets { SHORT_LIFE_MS } else { MESSAGE_LIFE_MS },
         }
     }

@@ -34,6 +34,8 @@ pub enum Stream {
     Rot = 9,
     /// Whether a disk is lost, or put back from an old copy.
     Disks = 10,
+    /// Whether there is a gateway, when it dies, and which clients use it.
+    Gateway = 11,
 }
 
 impl Rng {

@@ -17,7 +17,7 @@
 //! too, whoever made them.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, WhichSync};
@@ -82,6 +82,10 @@ impl DataDir {
                 Err(error) => return Err(OpenError::from_io(&directory, error)),
             }
         }
+        if data_dir.is_new {
+            let rows = data_dir.rows();
+            remove_empty_journal(&rows).map_err(|error| OpenError::from_io(&rows, error))?;
+        }
         Ok(data_dir)
     }
 
@@ -120,6 +124,37 @@ impl DataDir {
     /// Where chunks live.
     pub(crate) fn segments(&self) -> PathBuf {
         self.root.join("segments")
+    }
+}
+
+/// fjall makes its journal before it marks its directory as made, and takes it for somebody else's if it finds it without the mark:
+/// a process that was killed between the two could not be started again. A journal that holds nothing, where there is neither mark
+/// nor table, can only be that; everything else is left for fjall to judge.
+fn remove_empty_journal(rows: &Path) -> io::Result<()> {
+    let journal = rows.join("0.jnl");
+    if rows.join("version").try_exists()? || !journal.try_exists()? {
+        return Ok(());
+    }
+    let has_tables = match fs::read_dir(rows.join("keyspaces")) {
+        Ok(mut tables) => tables.next().is_some(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if !has_tables && is_all_zeros(&journal)? {
+        fs::remove_file(&journal)?;
+    }
+    Ok(())
+}
+
+fn is_all_zeros(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut block = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok(true),
+            length if block[..length].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
     }
 }
 

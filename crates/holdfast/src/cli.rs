@@ -9,12 +9,15 @@ use clap_complete::Shell;
 use crate::client::bucket::{BucketVerb, Mb, Rb};
 use crate::client::cluster::{ClusterVerb, Locate};
 use crate::client::copy::Cp;
+use crate::client::env::Env;
+use crate::client::health::Health;
 use crate::client::key::KeyVerb;
 use crate::client::list::Ls;
 use crate::client::object::{Cat, Stat};
 use crate::client::remove::Rm;
 use crate::client::repair::Repair;
-use crate::client::{bucket, cluster, copy, key, list, object, remove, repair};
+use crate::client::sync::Sync;
+use crate::client::{bucket, cluster, copy, env, health, key, list, object, remove, repair, sync};
 use crate::config::ServerArgs;
 use crate::dev::Dev;
 use crate::failure::{Failure, local};
@@ -47,6 +50,7 @@ pub enum Verb {
     Rb(Rb),
     Ls(Ls),
     Cp(Cp),
+    Sync(Sync),
     Cat(Cat),
     Stat(Stat),
     Rm(Rm),
@@ -61,6 +65,8 @@ pub enum Verb {
     Cluster(ClusterVerb),
     Locate(Locate),
     Repair(Repair),
+    Health(Health),
+    Env(Env),
     Shell(Box<shell::Shell>),
     /// Print a completion script for a shell
     Completions {
@@ -87,6 +93,7 @@ async fn client(verb: Verb, json: bool) -> Result<(), Failure> {
         Verb::Rb(args) => bucket::remove(args, json).await,
         Verb::Ls(args) => list::run(args, json).await,
         Verb::Cp(args) => copy::run(args, json).await,
+        Verb::Sync(args) => sync::run(args, json).await,
         Verb::Cat(args) => object::cat(args).await,
         Verb::Stat(args) => object::stat(args, json).await,
         Verb::Rm(args) => remove::run(args, json).await,
@@ -95,6 +102,8 @@ async fn client(verb: Verb, json: bool) -> Result<(), Failure> {
         Verb::Cluster(verb) => cluster::run(verb, json).await,
         Verb::Locate(args) => cluster::locate(args, json).await,
         Verb::Repair(args) => repair::run(args, json).await,
+        Verb::Health(args) => health::run(args, json).await,
+        Verb::Env(args) => env::run(args, json).await,
         Verb::Server(_) | Verb::Dev(_) | Verb::Shell(_) | Verb::Completions { .. } => Ok(()),
     }
 }
@@ -142,6 +151,8 @@ mod tests {
             "holdfast repair --node node-2 --detach --json",
             "holdfast shell --continue",
             "holdfast server --join 127.0.0.1:9002 --token T",
+            "holdfast server --cluster-of 5 --join a:9002,b --cluster-secret-file F",
+            "holdfast health --live",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -12,7 +12,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("holdfast-core", &[]),
     ("holdfast-store", &["holdfast-core"]),
     ("holdfast-node", &["holdfast-core", "holdfast-store"]),
-    ("holdfast-api", &["holdfast-core"]),
+    ("holdfast-api", &["holdfast-core", "holdfast-proto"]),
+    ("holdfast-proto", &[]),
     ("holdfast-sim", &["holdfast-core", "holdfast-store"]),
     (
         "holdfast",

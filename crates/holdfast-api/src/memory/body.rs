@@ -88,6 +88,14 @@ impl State {
         }
     }
 
+    pub(super) fn read_part(&self, part: PartId, range: Range<u64>) -> BodyStream {
+        let pieces = self.parts.get(&part).cloned().ok_or(ReadFault::Damaged);
+        match self.may_read().and(pieces) {
+            Err(fault) => stream::iter([Err(fault)]).boxed(),
+            Ok(pieces) => stream::iter(cut(pieces, range).into_iter().map(Ok)).boxed(),
+        }
+    }
+
     fn pieces_of(&self, row: &Bytes) -> Result<Vec<Bytes>, ReadFault> {
         let manifest = decode_manifest(row).ok_or(ReadFault::Damaged)?;
         let mut pieces = Vec::new();

@@ -18,20 +18,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use holdfast_core::bucket::{AccessKey, Bucket, KeyState};
-use holdfast_core::content::{BodyForm, Manifest};
+use holdfast_core::content::{BodyForm, Manifest, ManifestPart};
 use holdfast_core::context::Context;
+use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::Soundness;
-use holdfast_core::ids::{ActorId, BucketId, Dot, NodeId, PartId, Tick, UploadId};
+use holdfast_core::ids::{ActorId, BucketId, ChunkId, Dot, NodeId, PartId, Tick, UploadId};
 use holdfast_core::record::Record;
 use holdfast_core::repair::{RepairReport, RepairStage};
 use holdfast_core::request::{
     Count, Got, Location, Page, PutOutcome, ReadFault, StateChange, UploadInfo, UploadPart, WriteError, WriteFault,
 };
 
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
 use crate::objects::{
     BodyPurpose, BodyStream, BodyWriter, BucketCreated, BucketRef, ClusterView, CompleteUpload, DeleteBucketError,
-    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, NewsStream, Objects, PutObject,
+    GetObject, ListObjects, ListUploads, MemberView, NewBucket, NewUpload, News, NewsStream, Objects, PutObject, Ring,
 };
 
 /// The one node there is.
@@ -63,6 +66,7 @@ struct State {
     /// Whether the one node is marked as down on purpose.
     maintenance: bool,
     repair: RepairReport,
+    listeners: Vec<UnboundedSender<News>>,
 }
 
 /// A record and the body rows beside it.
@@ -101,6 +105,16 @@ impl MemoryObjects {
     /// Makes all reads of objects fail so, until told otherwise.
     pub fn fail_reads(&self, fault: Option<ReadFault>) {
         self.lock().read_fault = fault;
+    }
+
+    /// Tells all listeners that something happened.
+    pub fn tell(&self, event: &ClusterEvent) {
+        let news = News::Happened {
+            at_ms: now_ms(),
+            event: event.clone(),
+        };
+        let mut state = self.lock();
+        state.listeners.retain(|listener| listener.send(news.clone()).is_ok());
     }
 
     /// Bodies that are stored in chunks, committed or not.
@@ -254,6 +268,18 @@ impl Objects for MemoryObjects {
         object::open(bucket.settings.id, key, token)
     }
 
+    fn read_part(&self, _bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
+        self.lock().read_part(part.id, range)
+    }
+
+    fn chunk_homes(&self, _bucket: &Bucket, _chunk: ChunkId) -> Vec<NodeId> {
+        vec![NODE]
+    }
+
+    fn grant_code(&self, grant: &[u8]) -> Option<[u8; 16]> {
+        Some(body::digest(&[b"grants of the one in memory", grant].concat()))
+    }
+
     fn locate(&self, _bucket: &Bucket, key: &str) -> Location {
         object::locate(key)
     }
@@ -263,7 +289,9 @@ impl Objects for MemoryObjects {
     }
 
     fn events(&self) -> NewsStream {
-        Box::pin(futures_util::stream::pending())
+        let (listener, mut news) = unbounded_channel();
+        self.lock().listeners.push(listener);
+        Box::pin(futures_util::stream::poll_fn(move |cx| news.poll_recv(cx)))
     }
 
     fn cluster(&self) -> ClusterView {
@@ -288,6 +316,7 @@ impl Objects for MemoryObjects {
                 clock_ahead_ms: None,
                 facts: None,
             }],
+            registered_with: None,
             // There is no disk at all.
             unsafe_no_sync: true,
             clock_off_ms: None,
@@ -319,6 +348,15 @@ impl Objects for MemoryObjects {
 
     fn repair_report(&self) -> RepairReport {
         self.lock().repair.clone()
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring {
+            epoch: 1,
+            partition_bits: 10,
+            members: vec![NODE],
+            lists: vec![vec![0]; 1024],
+        })
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -5,19 +5,19 @@ use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use holdfast_core::bucket::{self, Bucket};
 use http::StatusCode;
-use s3s::path::check_bucket_name;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::App;
-use super::caller::Caller;
 use super::faults::{AnyConflict, BadRequest, NoSuchBucket, ReadFaults, WriteFaults};
-use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape::{Success, Told, time};
+use crate::bucket_wish;
+use crate::caller::Caller;
 use crate::objects::NewBucket;
+use crate::problem::{Answer, Problem};
 
 /// Largest document taken.
 const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
@@ -267,26 +267,10 @@ pub(super) async fn create_named(
 
 async fn make(app: &super::Shared, caller: &Caller, settings: NewSettings) -> Answer {
     let name = settings.name.unwrap_or_default();
-    if !check_bucket_name(&name) {
-        return Err(Problem::bad_request(
-            format!("`{name}` is not a name for a bucket"),
-            "use 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit",
-        ));
-    }
     let conflict = match settings.conflict {
         None | Some(Conflict::Newest) => bucket::Conflict::Newest,
         Some(Conflict::Siblings) => bucket::Conflict::Siblings,
     };
-    if [settings.n, settings.r, settings.w].contains(&Some(0)) {
-        return Err(Problem::bad_request(
-            "n, r and w are at least 1",
-            "leave them out for 3, 2 and 2",
-        ));
-    }
-    let n = settings.n.unwrap_or(3);
-    if settings.r.is_some_and(|r| r > n) || settings.w.is_some_and(|w| w > n) {
-        return Err(Problem::bad_request("r and w are at most n", "choose smaller ones"));
-    }
     let new = NewBucket {
         owner: caller.principal.clone(),
         n: settings.n,
@@ -295,6 +279,7 @@ async fn make(app: &super::Shared, caller: &Caller, settings: NewSettings) -> An
         conflict,
         sloppy: settings.sloppy,
     };
+    bucket_wish::check(&name, &new)?;
     let created = app.objects.create_bucket(&name, new).await;
     let created = created.map_err(|error| Problem::write(&error))?;
     let answer = Told(BucketMade {
@@ -332,7 +317,7 @@ pub(super) async fn delete(
 }
 
 /// A small JSON document, or its default when there is none, or `null`.
-pub(super) async fn document<T: serde::de::DeserializeOwned + Default>(body: Body) -> Answer<T> {
+pub(crate) async fn document<T: serde::de::DeserializeOwned + Default>(body: Body) -> Answer<T> {
     let bytes = axum::body::to_bytes(body, DOCUMENT_BYTES_MAX).await;
     let bytes = bytes.map_err(|error| {
         Problem::bad_request(

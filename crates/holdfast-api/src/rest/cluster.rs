@@ -1,4 +1,6 @@
-//! Who is there, and where a key lives.
+//! Who is there, and how they are.
+
+use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use holdfast_core::dead::HeldWhy;
@@ -6,22 +8,29 @@ use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::{self, NodeFacts, Soundness};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::openapi::schema::Object;
 use utoipa::{IntoParams, ToSchema};
 
-use super::buckets::InBucket;
-use super::caller::Caller;
-use super::faults::{BadRequest, NoSuchBucket, NoSuchMember, ReadFaults};
-use super::problem::{Answer, Problem};
-use super::query::Query;
+use super::faults::NoSuchMember;
 use super::shape::{Names, Node, Success, Told, one_of, time};
 use super::{App, Shared};
-use crate::objects::{ClusterView, MemberView};
+use crate::caller::Caller;
+use crate::objects::{ClusterView, MemberView, Objects};
+use crate::problem::{Answer, Problem};
+use crate::watch::Figures;
+use crate::watch::sentence::{Level, Sentence};
 
 /// The cluster as the asked node sees it
 #[derive(Serialize, ToSchema)]
 pub(super) struct Cluster {
     status: Success,
+    /// How the cluster is, as far as this node knows
+    #[schema(example = "All 3 nodes up. No write waits for a node, no damage is known.")]
+    sentence: String,
+    /// How much that matters
+    #[schema(schema_with = levels)]
+    level: &'static str,
     /// The node that answers
     node: Node,
     /// Identity of the cluster
@@ -76,6 +85,27 @@ struct Member {
     /// Whether it is the asked node
     #[serde(rename = "self")]
     is_self: bool,
+    /// With whom it registered when it came; the asked node knows this of itself alone
+    registered_with: Option<RegisteredWith>,
+}
+
+/// The founder with whom a member registered: itself, if it founded the cluster
+#[derive(Serialize, ToSchema)]
+struct RegisteredWith {
+    #[serde(flatten)]
+    node: Node,
+    /// At which address
+    address: String,
+}
+
+/// The cluster as the asked node sees it, with what members told of themselves lately
+#[derive(Serialize, ToSchema)]
+pub(super) struct View {
+    #[serde(flatten)]
+    cluster: Cluster,
+    /// Figures by the member's id
+    #[schema(value_type = BTreeMap<String, Figures>)]
+    stats: BTreeMap<String, Value>,
 }
 
 /// What a member tells of itself
@@ -152,37 +182,59 @@ struct Forgetting {
 
 /// Look at the cluster
 ///
-/// This node, every member, what waits to be forgotten, and how the disk of the asked node is looked after.
+/// How it is in one sentence, this node, every member, what waits to be forgotten, and how the disk of the asked node is
+/// looked after.
 #[utoipa::path(
     get, path = "/v1/cluster", operation_id = "cluster", tag = "cluster",
     responses((status = 200, description = "The cluster as this node sees it", body = Cluster))
 )]
 pub(super) async fn view(State(app): App) -> Told<Cluster> {
     let view = app.objects.cluster();
-    let names = Names::of(&*app.objects);
+    let sentence = app.watch.told().sentence(&view);
+    Told(shown(&*app.objects, &view, &sentence))
+}
+
+/// The cluster as one node sees it, and the sentence on it.
+fn shown(objects: &dyn Objects, view: &ClusterView, sentence: &Sentence) -> Cluster {
+    let names = Names::of(objects);
     let down = view.members.iter().filter(|member| !member.up);
     let down: Vec<_> = down.map(|member| member.id).collect();
-    Told(Cluster {
+    Cluster {
         status: Success::Success,
+        sentence: sentence.text.clone(),
+        level: sentence.level.name(),
         node: names.node(view.node),
+        cluster: view.cluster.clone(),
         epoch: view.epoch,
         partitions: view.partitions,
-        members: view.members.iter().map(|member| shape(member, &view)).collect(),
+        members: view.members.iter().map(|member| shape(member, view, &names)).collect(),
         down: names.nodes(&down),
         unsafe_no_sync: view.unsafe_no_sync,
         clock_off_ms: view.clock_off_ms,
-        checked: checked(&view),
+        checked: checked(view),
         forgetting: Forgetting {
             bodies: view.forgetting.bodies,
             bytes: view.forgetting.bytes,
             held_by: view.forgetting.held.map(|(node, _)| names.node(node)),
             held_because: view.forgetting.held.map(|(_, why)| why_name(why)),
         },
-        cluster: view.cluster,
-    })
+    }
 }
 
-fn shape(member: &MemberView, view: &ClusterView) -> Member {
+/// A [`View`], its names in alphabetical order.
+pub(crate) fn view_shown(
+    objects: &dyn Objects,
+    view: &ClusterView,
+    sentence: &Sentence,
+    stats: BTreeMap<String, Value>,
+) -> Value {
+    let cluster = shown(objects, view, sentence);
+    serde_json::to_value(View { cluster, stats }).unwrap_or_default()
+}
+
+fn shape(member: &MemberView, view: &ClusterView, names: &Names) -> Member {
+    let is_self = member.id == view.node;
+    let registered_with = view.registered_with.as_ref().filter(|_| is_self);
     Member {
         id: member.id.to_string(),
         name: member.name.clone(),
@@ -198,7 +250,11 @@ fn shape(member: &MemberView, view: &ClusterView) -> Member {
         clock_ahead_ms: member.clock_ahead_ms,
         hints_owed: member.hints_owed,
         facts: member.facts.as_ref().map(facts),
-        is_self: member.id == view.node,
+        is_self,
+        registered_with: registered_with.map(|(founder, address)| RegisteredWith {
+            node: names.node(*founder),
+            address: address.clone(),
+        }),
     }
 }
 
@@ -256,6 +312,11 @@ pub(super) const fn soundness_name(soundness: Soundness) -> &'static str {
 pub(super) fn member_states() -> Object {
     use MemberState::{Down, Stopped, Suspect, Unheard, Up};
     one_of([Up, Suspect, Unheard, Down, Stopped].map(state_name))
+}
+
+fn levels() -> Object {
+    use Level::{Alarm, Good, Watch};
+    one_of([Good, Watch, Alarm].map(Level::name))
 }
 
 fn soundnesses() -> Object {
@@ -352,83 +413,5 @@ fn maintain(app: &Shared, by: &Caller, member: &str, on: bool) -> Answer<Told<Ma
         status: Success::Success,
         member: Names::of(&*app.objects).node(known.id),
         maintenance: on,
-    }))
-}
-
-/// Which key to locate.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// Name of the bucket
-    #[param(required, nullable = false, example = "photos")]
-    bucket: Option<String>,
-    /// The key
-    #[param(required, nullable = false, example = "cat.jpg")]
-    key: Option<String>,
-}
-
-/// Which key to locate in the bucket of the path.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct AskedKey {
-    /// The key
-    #[param(required, nullable = false, example = "cat.jpg")]
-    key: Option<String>,
-}
-
-/// Where a key lives
-#[derive(Serialize, ToSchema)]
-pub(super) struct Located {
-    status: Success,
-    bucket: String,
-    key: String,
-    /// Its place on the ring, in hex
-    position: String,
-    /// The arc that holds it
-    partition: u16,
-    /// How many of the preference list are homes
-    homes: u8,
-    /// All members, best first
-    preference_list: Vec<Node>,
-}
-
-/// Where a key lives
-#[utoipa::path(
-    get, path = "/v1/locate", operation_id = "locate", tag = "cluster", params(Asked),
-    responses((status = 200, description = "There", body = Located), BadRequest, NoSuchBucket, ReadFaults)
-)]
-pub(super) async fn locate(State(app): App, Query(asked): Query<Asked>) -> Answer<Told<Located>> {
-    let bucket = asked
-        .bucket
-        .ok_or_else(|| Problem::bad_request("bucket is missing", "say ?bucket=&key="))?;
-    found(&app, &bucket, asked.key.as_deref()).await
-}
-
-/// Where a key of a bucket lives
-#[utoipa::path(
-    get, path = "/v1/buckets/{bucket}/locate", operation_id = "locate_in_bucket", tag = "cluster",
-    params(InBucket, AskedKey),
-    responses((status = 200, description = "There", body = Located), BadRequest, NoSuchBucket, ReadFaults)
-)]
-pub(super) async fn locate_in(
-    State(app): App,
-    Path(InBucket { bucket }): Path<InBucket>,
-    Query(asked): Query<AskedKey>,
-) -> Answer<Told<Located>> {
-    found(&app, &bucket, asked.key.as_deref()).await
-}
-
-async fn found(app: &Shared, bucket: &str, key: Option<&str>) -> Answer<Told<Located>> {
-    let key = key.ok_or_else(|| Problem::bad_request("key is missing", "say ?key="))?;
-    let bucket = app.bucket(bucket).await?;
-    let location = app.objects.locate(&bucket, key);
-    Ok(Told(Located {
-        status: Success::Success,
-        bucket: bucket.name.clone(),
-        key: key.to_owned(),
-        position: location.position.to_string(),
-        partition: location.partition.0,
-        homes: location.homes,
-        preference_list: Names::of(&*app.objects).nodes(&location.preference_list),
     }))
 }

@@ -17,6 +17,7 @@ use holdfast_core::ids::{NodeId, ObjectKey};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
@@ -30,7 +31,7 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// Something that happened, as the telling node saw it
 #[derive(Serialize, ToSchema)]
 pub(super) struct Event {
-    /// When; absent in `missed`
+    /// When; absent in `missed` of a node's own events
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime, required = false, nullable = false)]
     at: Option<String>,
@@ -152,13 +153,12 @@ enum What {
 pub(super) async fn follow(State(app): App) -> Response {
     let objects = Arc::clone(&app.objects);
     let news = objects.events();
-    let names = Arc::new(Names::of(&*objects));
-    let teller = names.node(objects.cluster().node);
+    let teller = Arc::new(Teller::of(&*objects));
     let lines = stream::unfold(news, move |mut news| {
-        let (objects, names, teller) = (Arc::clone(&objects), Arc::clone(&names), teller.clone());
+        let (objects, teller) = (Arc::clone(&objects), Arc::clone(&teller));
         async move {
             let line = match tokio::time::timeout(SILENCE, news.next()).await {
-                Ok(Some(told)) => line(shape(&told, &*objects, &names, &teller)),
+                Ok(Some(told)) => line(&teller.shown(&*objects, &told)),
                 Ok(None) => return None,
                 Err(_) => ": nothing happens\n\n".to_owned(),
             };
@@ -174,10 +174,29 @@ pub(super) async fn follow(State(app): App) -> Response {
     answer
 }
 
-/// One event on the wire, its names in alphabetical order.
-fn line(event: Event) -> String {
-    let event = serde_json::to_value(event).unwrap_or_default();
+/// One event on the wire.
+fn line(event: &Value) -> String {
     format!("data: {event}\n\n")
+}
+
+/// Tells events in the name of the node that answers. Made once for many of them: names are asked of the whole cluster.
+pub(crate) struct Teller {
+    names: Names,
+    node: Node,
+}
+
+impl Teller {
+    pub(crate) fn of(objects: &dyn Objects) -> Self {
+        let names = Names::of(objects);
+        let node = names.node(objects.cluster().node);
+        Self { names, node }
+    }
+
+    /// An [`Event`], its names in alphabetical order.
+    pub(crate) fn shown(&self, objects: &dyn Objects, news: &News) -> Value {
+        let event = shape(news, objects, &self.names, &self.node);
+        serde_json::to_value(event).unwrap_or_default()
+    }
 }
 
 fn shape(news: &News, objects: &dyn Objects, names: &Names, teller: &Node) -> Event {

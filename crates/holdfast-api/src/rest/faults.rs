@@ -48,9 +48,21 @@ groups! {
     NoSuchKey {
         404 "There is no such access key",
     }
+    /// What the path or the query names is not there.
+    NoSuchUpload {
+        404 "There is no such bucket, or no open upload with this id",
+    }
     /// What the path names is not there.
     NoSuchMember {
         404 "There is no such member",
+    }
+    /// What the grant is for is not there any more.
+    NoSuchPart {
+        404 "The bucket, the object or the upload that the grant is for is gone",
+    }
+    /// Grants and rings are made and read by nodes that hold the ring.
+    NotThisNode {
+        501 "This node cannot do this; ask another. Or: a body signed in chunks",
     }
     /// What is there stands in the way.
     AnyConflict {
@@ -66,6 +78,12 @@ groups! {
         500 "The stored copy is damaged, and no other could be read",
         503 "Too few nodes can be reached, or too much is under way: `state_changed` says whether it may have happened",
         507 "A node has no space left",
+    }
+    /// The grant is missing, over, or for something else.
+    NotGranted {
+        401 "The request carries no grant",
+        403 "The grant is forged, over, or for something else",
+        431 "The headers are too large",
     }
     /// Whoever asks may not, or cannot be known; any request under `/v1` may be told so.
     Denied {

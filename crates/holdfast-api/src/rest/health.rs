@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::cluster::{soundness_name, state_name};
-use super::problem::{Answer, Problem, ProblemTold};
 use super::shape::{Success, Told};
 use crate::objects::{ClusterView, MemberView};
+use crate::problem::{Answer, Problem, ProblemTold};
 use crate::serve::metrics_page;
 
 /// All is well

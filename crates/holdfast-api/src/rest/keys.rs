@@ -11,10 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::buckets::document;
-use super::caller::Caller;
 use super::faults::{AnyConflict, BadRequest, NoSuchKey, ReadFaults, WriteFaults};
-use super::problem::{Answer, Problem};
 use super::shape::{Success, Told, one_of, time};
+use crate::caller::Caller;
+use crate::problem::{Answer, Problem};
 use crate::request_id::secret_u128;
 
 /// What a new key may be given

@@ -8,11 +8,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::buckets::InBucket;
 use super::faults::{BadRequest, NoSuchBucket, ReadFaults};
-use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape::{LifeTold, Success, Told, clock, dot_text, time};
 use crate::limits::PAGE_ENTRIES_MAX;
 use crate::objects::ListObjects;
+use crate::problem::{Answer, Problem};
 
 /// What a listing may be asked.
 #[derive(Deserialize, IntoParams)]

@@ -11,11 +11,11 @@ use super::App;
 use super::faults::{BadRequest, ReadFaults};
 use super::object::{ReadOptions, with_context};
 use super::place::{Known, Place};
-use super::problem::{Answer, Problem, ProblemTold};
 use super::query::Query;
 use super::shape::Told;
 use super::upload::Target;
 use crate::objects::GetObject;
+use crate::problem::{Answer, Problem, ProblemTold};
 
 /// What a 404 tells: of a key that there never was, its context all the same; of a bucket, that there is none
 #[derive(Serialize, ToSchema)]

@@ -1,28 +1,35 @@
 //! REST `/v1`: buckets and objects as resources, with everything a coordinator knows in the answer (rule Q1).
 //!
 //! Also on this port: `/health/live`, `/health/ready` and `/metrics`, which ask for no token. Every other answer is
-//! JSON, failures included ([`problem`]); object bodies alone are raw.
+//! JSON, failures included ([`crate::problem`]); object bodies alone are raw.
 //!
 //! Each handler carries what it takes and answers beside it; router and document (`/v1/openapi.json`) are made of the same
 //! list, so that neither can say what the other does not.
 
 mod buckets;
-mod caller;
+mod chunks;
 mod cluster;
 mod events;
 mod faults;
+mod gate;
 mod health;
 mod keys;
+mod layout;
 mod list;
+mod locate;
 mod meta;
 mod object;
 mod openapi;
 mod place;
-mod problem;
 mod query;
 mod repair;
 mod shape;
+mod share;
+mod stats;
+mod stream;
+mod transfers;
 mod upload;
+mod uploads;
 mod verified;
 
 use std::sync::Arc;
@@ -39,11 +46,18 @@ use tower_service::Service;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::console::{self, sign_in};
 use crate::objects::{BucketRef, Objects};
+use crate::problem::{Answer as Wanted, Problem};
 use crate::request_id;
 use crate::serve::{ApiConfig, Metered, Peer, RequestBody, Ticket};
 use crate::signature::Payload;
-use problem::{Answer as Wanted, Problem};
+use crate::watch::Watch;
+pub(crate) use buckets::document;
+pub(crate) use cluster::view_shown;
+pub(crate) use events::Teller;
+pub(crate) use gate::Gate;
+pub(crate) use shape::{Told, one_of, time as time_shown};
 use verified::VerifiedBody;
 
 /// Carries contexts in and out (rule D8).
@@ -60,10 +74,8 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("holdfast-requ
 
 /// The REST front end.
 pub struct RestApp {
-    objects: Arc<dyn Objects>,
     router: Router<()>,
-    admin_token: Option<blake3::Hash>,
-    root_key_id: Option<String>,
+    gate: Arc<Gate>,
     header_bytes_max: usize,
     body_patience: Duration,
 }
@@ -74,7 +86,9 @@ type App = axum::extract::State<Arc<Shared>>;
 pub(crate) struct Shared {
     objects: Arc<dyn Objects>,
     root_key_id: Option<String>,
+    region: String,
     body_patience: Duration,
+    watch: Watch,
 }
 
 impl Shared {
@@ -88,28 +102,23 @@ impl Shared {
 }
 
 impl RestApp {
-    /// Over a cluster.
+    /// Over a cluster. Must be called within a tokio runtime.
     #[must_use]
     pub fn new(config: &ApiConfig, objects: Arc<dyn Objects>) -> Self {
+        let gate = Arc::new(Gate::new(config, Arc::clone(&objects)));
         let shared = Arc::new(Shared {
             objects: Arc::clone(&objects),
             root_key_id: config.root_key_id.clone(),
+            region: config.region.clone(),
             body_patience: config.limits.body_patience,
+            watch: Watch::begin(Arc::clone(&objects), Arc::clone(&gate.sessions)),
         });
         Self {
-            objects,
-            router: router(shared),
-            admin_token: config.admin_token.as_ref().map(|token| blake3::hash(token.as_bytes())),
-            root_key_id: config.root_key_id.clone(),
+            router: router(shared).merge(console_router(Arc::clone(&gate))),
+            gate,
             header_bytes_max: config.limits.header_bytes_max,
             body_patience: config.limits.body_patience,
         }
-    }
-
-    /// Hashes compare in constant time, and tell nothing of the token's length.
-    fn is_admin_token(&self, token: &str) -> bool {
-        self.admin_token
-            .is_some_and(|hash| hash == blake3::hash(token.as_bytes()))
     }
 
     /// Answers one request.
@@ -121,6 +130,7 @@ impl RestApp {
             request.uri().clone(),
             peer.remote,
         );
+        let preview = console::previewed(request.uri()).map(|(_, how)| how);
         let mut answer = match self.prepare(request, peer, &ticket).await {
             Ok(request) => match self.router.clone().call(request).await {
                 Ok(answer) => answer,
@@ -128,6 +138,9 @@ impl RestApp {
             },
             Err(problem) => problem.into_response(),
         };
+        if let Some(how) = preview {
+            console::defuse(answer.headers_mut(), how);
+        }
         if let Ok(id) = HeaderValue::from_str(ticket.request_id()) {
             answer.headers_mut().insert("x-request-id", id);
         }
@@ -149,7 +162,10 @@ impl RestApp {
         if empty && held_back {
             peer.continue_first.ask();
         }
-        let body = RequestBody::new(body, ticket.note().clone(), held_back && !empty, self.body_patience);
+        let mut body = RequestBody::new(body, ticket.note().clone(), held_back && !empty, self.body_patience);
+        if head.version == http::Version::HTTP_2 {
+            body = body.with_flagged_end();
+        }
         let sizes = head
             .headers
             .iter()
@@ -163,10 +179,26 @@ impl RestApp {
                 "send less metadata",
             ));
         }
+        if let Some((read, _)) = console::previewed(&head.uri) {
+            let caller = self.gate.of_element(&head).await?;
+            ticket.note().identify("objects", Some(caller.principal.clone()));
+            head.extensions.insert(caller);
+            head.uri = read;
+            return Ok(Request::from_parts(head, Body::empty()));
+        }
+        if head.uri.path().starts_with("/console") {
+            ticket.note().identify("console", None);
+        }
         if !head.uri.path().starts_with("/v1/") || head.uri.path() == openapi::PATH {
             return Ok(Request::from_parts(head, Body::new(body)));
         }
-        let (caller, payload) = caller::verify(self, &head).await?;
+        if head.uri.path().starts_with(transfers::PATH) {
+            let grant = transfers::admit(self.gate.objects(), &head)?;
+            ticket.note().identify(operation(&head), Some(grant.principal.clone()));
+            head.extensions.insert(grant);
+            return Ok(Request::from_parts(head, Body::new(body)));
+        }
+        let (caller, payload) = self.gate.verify(&head).await?;
         ticket.note().identify(operation(&head), Some(caller.principal.clone()));
         head.extensions.insert(caller);
         let body = match payload {
@@ -183,10 +215,18 @@ fn operation(head: &http::request::Parts) -> &'static str {
     match (segments.next(), segments.nth(1)) {
         (Some("buckets"), Some("objects")) => "objects",
         (Some("buckets"), Some("meta")) => "meta",
+        (Some("buckets"), Some("transfers")) => "transfers",
+        (Some("transfers"), _) => "transfer",
+        (Some("buckets"), Some("uploads")) => "uploads",
+        (Some("buckets"), Some("share")) => "share",
+        (Some("buckets"), Some("chunks")) => "chunks",
         (Some("buckets"), Some("locate")) | (Some("locate"), _) => "locate",
         (Some("buckets"), _) => "buckets",
         (Some("keys"), _) => "keys",
         (Some("repair"), _) => "repair",
+        (Some("layout"), _) => "layout",
+        (Some("stats"), _) => "stats",
+        (Some("cluster"), _) if head.uri.path() == "/v1/cluster/stream" => "stream",
         (Some("cluster"), _) if head.uri.path() == "/v1/cluster/events" => "events",
         (Some("cluster"), _) => "cluster",
         _ => "-",
@@ -218,10 +258,23 @@ fn resources() -> OpenApiRouter<Arc<Shared>> {
             object::delete
         ))
         .routes(routes!(meta::read))
-        .routes(routes!(cluster::locate_in))
-        .routes(routes!(cluster::locate))
+        .routes(routes!(chunks::read))
+        .routes(routes!(share::share))
+        .routes(routes!(
+            uploads::read,
+            uploads::begin_or_complete,
+            uploads::put_part,
+            uploads::give_up
+        ))
+        .routes(routes!(transfers::plan::read, transfers::plan::write))
+        .routes(routes!(transfers::part::read, transfers::part::write))
+        .routes(routes!(locate::locate_in))
+        .routes(routes!(locate::locate))
         .routes(routes!(cluster::view))
         .routes(routes!(events::follow))
+        .routes(routes!(stream::follow))
+        .routes(routes!(layout::read))
+        .routes(routes!(stats::read))
         .routes(routes!(cluster::begin_maintenance, cluster::end_maintenance))
         .routes(routes!(repair::report, repair::begin))
         .routes(routes!(keys::list, keys::create))
@@ -233,12 +286,25 @@ fn resources() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(health::metrics))
 }
 
+/// Pages for people, and how they sign in: no part of the interface that the document describes.
+fn console_router(gate: Arc<Gate>) -> Router<()> {
+    let session = get(sign_in::who).post(sign_in::sign_in).delete(sign_in::sign_out);
+    Router::new()
+        .route("/", get(console::front_door))
+        .route("/console", get(console::page))
+        .route("/console/", get(console::page))
+        .route("/console/{*page}", get(console::page))
+        .route("/console/assets/{version}/{*name}", get(console::file))
+        .route("/console/session", session)
+        .with_state(gate)
+}
+
 async fn no_such_resource() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_resource",
         "there is nothing at this path",
-        "GET /v1/openapi.json tells what there is",
+        "GET /v1/openapi.json tells what there is under /v1; for people there is /console",
     )
 }
 

@@ -19,18 +19,18 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::caller::Caller;
 use super::faults::{AnyConflict, BadRequest, NoSuchBucket, NoSuchObject, ReadFaults, WriteFaults};
 use super::place::{Known, Place, Written};
-use super::problem::{Answer, Problem, ProblemTold};
 use super::query::Query;
 use super::shape::{Told, dot_text, parse_dot};
 use super::upload::{Target, WriteOptions, context_of, request_of};
 use super::{App, CONTEXT, DOT, SIBLINGS};
 use crate::answer_body::AnswerBody;
+use crate::caller::Caller;
 use crate::conditions::{Conditions, TagCondition, Verdict};
 use crate::object_headers;
 use crate::objects::{GetObject, PutObject};
+use crate::problem::{Answer, Problem, ProblemTold};
 
 /// What a read may be asked in its query.
 #[derive(Deserialize, Default, IntoParams)]
@@ -221,7 +221,11 @@ fn precondition_failed() -> Problem {
 }
 
 /// The bytes to answer with, and how to say so.
-fn cut(headers: &HeaderMap, answered: &mut HeaderMap, size: u64) -> Result<(StatusCode, Range<u64>), Problem> {
+pub(super) fn cut(
+    headers: &HeaderMap,
+    answered: &mut HeaderMap,
+    size: u64,
+) -> Result<(StatusCode, Range<u64>), Problem> {
     let (status, range) = match range(headers, size)? {
         None => (StatusCode::OK, 0..size),
         Some(range) => {

@@ -14,15 +14,18 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{self, RefOr, SecurityRequirement};
 use utoipa::{IntoResponses, OpenApi};
 
+use super::cluster::View;
 use super::events::Event;
 use super::faults::{Denied, text};
-use super::problem::ProblemTold;
+use crate::problem::ProblemTold;
+use crate::watch::Request;
 
 /// Where the document is.
 pub(super) const PATH: &str = "/v1/openapi.json";
 
 const BEARER: &str = "admin_token";
 const SIGNED: &str = "sigv4";
+const GRANT: &str = "grant";
 
 /// What the document says of itself; paths come from the router.
 #[derive(OpenApi)]
@@ -36,11 +39,12 @@ const SIGNED: &str = "sigv4";
     tags(
         (name = "buckets", description = "Buckets and their settings"),
         (name = "objects", description = "Objects, what is known of them, and lists of them"),
-        (name = "cluster", description = "Members, where keys live, events, repair"),
+        (name = "transfers", description = "Bytes straight from and to the nodes that hold them"),
+        (name = "cluster", description = "Members, the ring, where keys live, events, figures, repair"),
         (name = "keys", description = "Access keys, for the admin token and the root key"),
         (name = "health", description = "For load balancers and Prometheus; they ask for no token"),
     ),
-    components(schemas(ProblemTold, Event)),
+    components(schemas(ProblemTold, Event, View, Request)),
 )]
 struct Frame;
 
@@ -92,6 +96,12 @@ fn add_security_schemes(document: &mut openapi::OpenApi) {
          `UNSIGNED-PAYLOAD`. Only the root key manages keys, marks members and repairs.",
     );
     components.add_security_scheme(SIGNED, SecurityScheme::ApiKey(ApiKey::Header(signed)));
+    let grant = ApiKeyValue::with_description(
+        "Authorization",
+        "`Grant <grant>`: leave to move the bytes of one part, which `/v1/buckets/{bucket}/transfers/{key}` gives. It is bound to what it \
+         was given for, is over after ten minutes at most, and any node knows it.",
+    );
+    components.add_security_scheme(GRANT, SecurityScheme::ApiKey(ApiKey::Header(grant)));
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -135,12 +145,15 @@ mod tests {
     use std::time::Duration;
 
     use axum::body::Body;
-    use http::{Request, StatusCode};
+    use http::StatusCode;
     use tower_service::Service;
 
     use super::{PATH, whole};
+    use crate::console::Sessions;
     use crate::memory::MemoryObjects;
-    use crate::rest::{Shared, router};
+    use crate::objects::Objects;
+    use crate::rest::{Shared, router, transfers};
+    use crate::watch::Watch;
 
     /// Paths that the document leaves out: one that means the same as another, and axum's own for what is not found.
     const UNTOLD: [&str; 3] = ["/v1/buckets/{bucket}/objects/", "/", "/{*__private__axum_fallback}"];
@@ -153,10 +166,14 @@ mod tests {
     }
 
     fn serving() -> axum::Router {
+        let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::default());
+        let sessions = Arc::new(Sessions::new(None));
         router(Arc::new(Shared {
-            objects: Arc::new(MemoryObjects::default()),
+            objects: Arc::clone(&objects),
             root_key_id: None,
+            region: "here-1".to_owned(),
             body_patience: Duration::from_secs(1),
+            watch: Watch::begin(objects, sessions),
         }))
     }
 
@@ -177,7 +194,11 @@ mod tests {
                 .iter()
                 .fold(path.clone(), |at, parameter| at.replace(parameter, "none"));
             for method in ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
-                let request = Request::builder().method(method).uri(&at).body(Body::empty()).unwrap();
+                let request = http::Request::builder()
+                    .method(method)
+                    .uri(&at)
+                    .body(Body::empty())
+                    .unwrap();
                 let answer = router.call(request).await.unwrap();
                 let item = &document["paths"][path];
                 // HEAD is told apart only where it is not what GET answers anyway.
@@ -204,10 +225,13 @@ mod tests {
                     "{at}: its id is taken"
                 );
                 let open = path.starts_with("/health/") || path == "/metrics" || path == PATH;
-                let asks = operation["security"]
-                    .as_array()
-                    .is_some_and(|of| of.iter().any(|one| one.get("admin_token").is_some()));
-                assert_eq!(asks, !open, "{at}");
+                let asks_for = |scheme: &str| {
+                    let security = operation["security"].as_array();
+                    security.is_some_and(|of| of.iter().any(|one| one.get(scheme).is_some()))
+                };
+                let granted = path.starts_with(transfers::PATH);
+                assert_eq!(asks_for("admin_token"), !open && !granted, "{at}");
+                assert_eq!(asks_for("grant"), granted, "{at}");
                 assert_eq!(operation["responses"].get("401").is_some(), !open, "{at}");
                 for parameter in operation["parameters"].as_array().into_iter().flatten() {
                     let in_path = parameter["in"] == "path";

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Query as Plain};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// The options in a query string.
 pub(super) struct Query<T>(pub(super) T);

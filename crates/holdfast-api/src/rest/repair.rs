@@ -11,10 +11,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
-use super::caller::Caller;
-use super::problem::Answer;
 use super::shape::{Names, Node, Success, Told, one_of, time};
 use super::{App, Shared};
+use crate::caller::Caller;
+use crate::problem::Answer;
 
 type By = axum::Extension<Caller>;
 

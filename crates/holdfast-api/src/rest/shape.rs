@@ -8,18 +8,19 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use holdfast_core::context::Context;
-use holdfast_core::ids::{ActorId, Dot, NodeId, Tick};
+use holdfast_core::ids::NodeId;
 use holdfast_core::record;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
+pub(super) use crate::dots::{dot_text, parse_dot};
 use crate::objects::Objects;
 
 /// An answer of this type, its names in alphabetical order at every depth: people compare answers as text, and a type
 /// whose fields were reordered must not look like another answer.
-pub(super) struct Told<T>(pub(super) T);
+pub(crate) struct Told<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Told<T> {
     fn into_response(self) -> Response {
@@ -94,24 +95,8 @@ pub(super) fn clock(context: &Context) -> Vec<LifeTold> {
         .collect()
 }
 
-/// A dot as one word.
-pub(super) fn dot_text(dot: Dot) -> String {
-    format!("{}-{}-{}", dot.actor, dot.life, dot.tick)
-}
-
-/// The dot in such a word.
-pub(super) fn parse_dot(text: &str) -> Option<Dot> {
-    let mut fields = text.split('-').map(|field| u64::from_str_radix(field, 16).ok());
-    let dot = Dot {
-        actor: ActorId(fields.next()??),
-        life: Tick(fields.next()??),
-        tick: Tick(fields.next()??),
-    };
-    fields.next().is_none().then_some(dot)
-}
-
 /// A time for people and programs: `2026-01-02T03:04:05.678Z`.
-pub(super) fn time(unix_ms: u64) -> String {
+pub(crate) fn time(unix_ms: u64) -> String {
     let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(unix_ms));
     let time: s3s::dto::Timestamp = time.unwrap_or(std::time::UNIX_EPOCH).into();
     let mut text = Vec::with_capacity(24);
@@ -161,7 +146,7 @@ pub(super) fn version(version: &record::Version) -> Version {
 }
 
 /// The schema of a text that is one of these words.
-pub(super) fn one_of<const N: usize>(words: [&str; N]) -> Object {
+pub(crate) fn one_of<const N: usize>(words: [&str; N]) -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(words))
@@ -171,23 +156,9 @@ pub(super) fn one_of<const N: usize>(words: [&str; N]) -> Object {
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse;
-    use holdfast_core::ids::{ActorId, Dot, Tick};
     use serde::Serialize;
 
-    use super::{Told, dot_text, parse_dot, time};
-
-    #[test]
-    fn dots_lead_back() {
-        let dot = Dot {
-            actor: ActorId(7),
-            life: Tick(1 << 20),
-            tick: Tick(u64::MAX),
-        };
-        assert_eq!(parse_dot(&dot_text(dot)), Some(dot));
-        for text in ["", "1-2", "1-2-3-4", "x-2-3"] {
-            assert_eq!(parse_dot(text), None, "{text}");
-        }
-    }
+    use super::{Told, time};
 
     #[test]
     fn times_have_milliseconds() {

@@ -7,28 +7,31 @@ use axum::extract::multipart::Field;
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Path, State};
 use futures_util::TryStreamExt;
 use holdfast_core::context::Context;
-use holdfast_core::ids::{KEY_BYTES_MAX, RequestId};
+use holdfast_core::ids::RequestId;
 use holdfast_core::request::PutValue;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::buckets::InBucket;
-use super::caller::Caller;
 use super::faults::{AnyConflict, BodyFaults, NoSuchBucket, WriteFaults};
 use super::object::with_context;
 use super::place::{Place, Written};
-use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::shape::Told;
 use super::{App, CONTEXT, REQUEST_ID, Shared};
-use crate::checksum::{ALGORITHMS, Algorithm};
+use crate::caller::Caller;
+use crate::checksum::Algorithm;
+use crate::claims::{check_key, declared, verify};
 use crate::intake::{self, Plan, Received};
 use crate::limits::BODY_BYTES_MAX;
 use crate::object_headers;
 use crate::objects::{BodyPurpose, BucketRef, PutObject};
+use crate::problem::{Answer, Problem};
 use crate::request_id;
 
 /// A bucket's name and a key, from the path.
@@ -58,16 +61,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
         check_key(&key)?;
         Ok(Self { bucket, key })
     }
-}
-
-fn check_key(key: &str) -> Result<(), Problem> {
-    if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return Err(Problem::bad_request(
-            "a key has between 1 and 1024 bytes",
-            "choose another key",
-        ));
-    }
-    Ok(())
 }
 
 /// What a write may be asked in its query.
@@ -101,13 +94,26 @@ pub(super) struct WriteHeaders {
     cache_control: Option<String>,
 }
 
-/// A form with one file, whose name is the key where the path has none
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "tells the schema alone: forms are read as streams")]
-pub(super) struct Form {
-    #[schema(value_type = String, format = Binary)]
-    file: Vec<u8>,
+/// A form with one file, whose name is the key where the path has none. What the field is called does not matter
+pub(super) struct Form;
+
+impl PartialSchema for Form {
+    fn schema() -> RefOr<Schema> {
+        let file = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        let form = ObjectBuilder::new()
+            .description(Some(
+                "A form with one file, whose name is the key where the path has none",
+            ))
+            .additional_properties(Some(Schema::from(file)))
+            .min_properties(Some(1))
+            .max_properties(Some(1));
+        RefOr::T(form.into())
+    }
 }
+
+impl ToSchema for Form {}
 
 impl WriteOptions {
     pub(super) fn waits_for_all(&self) -> Result<bool, Problem> {
@@ -340,7 +346,7 @@ fn malformed(error: &axum::extract::multipart::MultipartError) -> Problem {
     )
 }
 
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(header::CONTENT_LENGTH) else {
         return Ok(None);
     };
@@ -348,43 +354,6 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     match length {
         Some(length) => Ok(Some(length)),
         None => Err(Problem::bad_request("Content-Length is not a number", "send a number")),
-    }
-}
-
-/// The checksum given in a header, if any.
-fn declared(headers: &HeaderMap) -> Result<Option<(Algorithm, &str)>, Problem> {
-    let mut found = None;
-    for algorithm in ALGORITHMS {
-        if let Some(value) = headers.get(algorithm.header()) {
-            if found.is_some() {
-                return Err(Problem::bad_request("several checksums are given", "give one"));
-            }
-            found = Some((algorithm, value.to_str().unwrap_or_default()));
-        }
-    }
-    Ok(found)
-}
-
-/// Compares what arrived with the digests given.
-fn verify(headers: &HeaderMap, received: &Received) -> Result<(), Problem> {
-    let differs = |what: &str| {
-        Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "bad_digest",
-            format!("the {what} given is not that of the body that arrived"),
-            "send it again; nothing was stored",
-        ))
-    };
-    if let Some(given) = headers.get("content-md5") {
-        let ours = crate::checksum::base64(&received.md5);
-        if given.as_bytes() != ours.as_bytes() {
-            return differs("Content-MD5");
-        }
-    }
-    match (declared(headers)?, received.checksum.as_deref()) {
-        (Some((_, given)), Some(ours)) if given == ours => Ok(()),
-        (Some((algorithm, _)), _) => differs(algorithm.header()),
-        (None, _) => Ok(()),
     }
 }
 

@@ -38,6 +38,7 @@ use holdfast_core::ids::RequestId;
 use http::HeaderMap;
 
 pub use app::S3App;
+pub(crate) use multipart::complete::etag_of as etag_of_parts;
 
 use s3s::S3Result;
 use s3s::auth::Credentials;

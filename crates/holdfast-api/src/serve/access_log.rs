@@ -14,6 +14,8 @@ use bytes::{Buf, Bytes};
 use http::{Method, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 
+use crate::grpc::status_in_trailers;
+
 /// Who asked for what, as far as the handlers have found out. Travels in the request's extensions.
 #[derive(Clone, Default)]
 pub struct RequestNote(Arc<Noted>);
@@ -109,6 +111,13 @@ impl Drop for Ticket {
         let took = self.began.elapsed();
         let operation = self.note.0.operation.get().map_or("-", String::as_str);
         super::meters::count(self.front_end, operation, self.status.as_u16(), took);
+        super::pulse::count(super::pulse::Beat {
+            operation,
+            failed: self.status.is_server_error(),
+            bytes_in: self.note.0.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.bytes_out,
+            took,
+        });
         tracing::info!(
             target: "access",
             front_end = self.front_end,
@@ -151,6 +160,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Metered<B> {
             Some(Ok(frame)) => {
                 this.ticket.bytes_out += frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 this.ticket.whole = this.body.is_end_stream();
+                // gRPC says behind the body how it went.
+                if let Some(status) = frame.trailers_ref().and_then(status_in_trailers) {
+                    this.ticket.answered(status);
+                }
             }
             Some(Err(_)) => {}
             None => this.ticket.whole = true,

@@ -19,6 +19,9 @@ pub struct ApiConfig {
     pub admin_token: Option<String>,
     /// The access key that may manage keys, beside the admin token.
     pub root_key_id: Option<String>,
+    /// Seals the sessions of the console. With the same one on all members, who signed in on one is known on all; `None` draws
+    /// one, and sessions end with the process.
+    pub session_key: Option<[u8; 32]>,
     /// Whether URLs presigned with SigV2 are taken. The aws cli and boto3 make such URLs by default in `us-east-1`.
     pub presigned_v2: bool,
     /// Certificate and key; `None` serves plain HTTP.
@@ -80,6 +83,7 @@ impl Default for ApiConfig {
             base_domains: Vec::new(),
             admin_token: None,
             root_key_id: None,
+            session_key: None,
             presigned_v2: true,
             tls: None,
             limits: Limits::default(),

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use super::Limits;
 use super::io::{ClientIo, ContinueFirst, Stream};
 use super::listen::Accepted;
 use super::tls::Acceptor;
+use crate::grpc::{self, GrpcApp};
 use crate::rest::RestApp;
 use crate::s3::S3App;
 
@@ -24,11 +26,16 @@ const HTTP2_STREAMS_MAX: u32 = 64;
 const HTTP2_STREAM_BYTES_MAX: u32 = 128 * 1024;
 const HTTP2_CONNECTION_BYTES_MAX: u32 = 512 * 1024;
 
+/// How often an HTTP/2 client is asked whether it is there, and how long it may take to say so.
+const HTTP2_PING_EVERY: Duration = Duration::from_secs(30);
+const HTTP2_PONG_WITHIN: Duration = Duration::from_secs(20);
+
 /// What is spoken on a port.
 #[derive(Clone)]
 pub(super) enum Protocol {
     S3(Arc<S3App>),
-    Rest(Arc<RestApp>),
+    /// The second is gRPC, for requests that say so.
+    Rest(Arc<RestApp>, Arc<GrpcApp>),
 }
 
 /// What a request may need to know of its connection.
@@ -36,6 +43,18 @@ pub(super) enum Protocol {
 pub(crate) struct Peer {
     pub(crate) remote: SocketAddr,
     pub(crate) continue_first: ContinueFirst,
+    pub(crate) stopping: Stopping,
+}
+
+/// Tells what would go on for ever that the server is to stop.
+#[derive(Clone)]
+pub(crate) struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Resolves when it is.
+    pub(crate) async fn told(mut self) {
+        told_to_stop(&mut self.0).await;
+    }
 }
 
 /// Serves a connection to its end, or until told to stop: then the request under way is finished and no other taken.
@@ -64,11 +83,12 @@ pub(super) async fn serve(
     let peer = Peer {
         remote,
         continue_first: ContinueFirst::default(),
+        stopping: Stopping(stopping.clone()),
     };
     let io = TokioIo::new(ClientIo::new(stream, peer.continue_first.clone(), place));
     match protocol {
         Protocol::S3(app) => serve_s3(io, app, peer, limits, stopping).await,
-        Protocol::Rest(app) => serve_rest(io, app, peer, limits, stopping).await,
+        Protocol::Rest(rest, grpc) => serve_rest(io, rest, grpc, peer, limits, stopping).await,
     }
 }
 
@@ -103,15 +123,22 @@ async fn serve_s3(
 
 async fn serve_rest(
     io: TokioIo<ClientIo>,
-    app: Arc<RestApp>,
+    rest: Arc<RestApp>,
+    grpc: Arc<GrpcApp>,
     peer: Peer,
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
     let remote = peer.remote;
     let service = service_fn(move |request: Request<Incoming>| {
-        let (app, peer) = (Arc::clone(&app), peer.clone());
-        async move { Ok::<Response<_>, Infallible>(app.answer(request, &peer).await) }
+        let (rest, grpc, peer) = (Arc::clone(&rest), Arc::clone(&grpc), peer.clone());
+        async move {
+            Ok::<Response<_>, Infallible>(if grpc::is_grpc(&request) {
+                grpc.answer(request, &peer).await
+            } else {
+                rest.answer(request, &peer).await
+            })
+        }
     });
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
     builder
@@ -121,6 +148,9 @@ async fn serve_rest(
     builder
         .http2()
         .timer(TokioTimer::new())
+        // Who has vanished while nothing was sent to him would keep his place for ever.
+        .keep_alive_interval(HTTP2_PING_EVERY)
+        .keep_alive_timeout(HTTP2_PONG_WITHIN)
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .initial_stream_window_size(HTTP2_STREAM_BYTES_MAX)
         .initial_connection_window_size(HTTP2_CONNECTION_BYTES_MAX)

@@ -253,7 +253,7 @@ fn words_of_refusal(protocol: &Protocol) -> String {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code><Message>Please reduce your request \
              rate: this node has too many connections.</Message></Error>",
         ),
-        Protocol::Rest(_) => (
+        Protocol::Rest(..) => (
             "application/json",
             "{\"status\":\"failure\",\"error\":\"overloaded\",\"message\":\"this node has too many connections\",\
              \"what_to_do\":\"slow down and try again\",\"state_changed\":false}",

@@ -5,7 +5,7 @@
 //! is one task; a request runs in it without another hop.
 //!
 //! S3 speaks HTTP/1.1 only, as AWS does: an SDK that negotiates HTTP/2 puts all its parallel parts on one connection
-//! and gets slower. REST speaks both.
+//! and gets slower. REST speaks both, and gRPC shares its port.
 
 mod access_log;
 mod config;
@@ -13,6 +13,7 @@ mod connection;
 mod io;
 mod listen;
 mod meters;
+mod pulse;
 mod request_body;
 mod tls;
 
@@ -25,12 +26,14 @@ use tokio::task::JoinSet;
 pub use access_log::RequestNote;
 pub(crate) use access_log::{Metered, Ticket};
 pub use config::{ApiConfig, Limits, TlsFiles};
-pub(crate) use connection::Peer;
+pub(crate) use connection::{Peer, Stopping};
 pub use listen::BindError;
 pub(crate) use meters::metrics_page;
+pub(crate) use pulse::{Pulse, pulse};
 pub(crate) use request_body::{BodyError, RequestBody, STALLED};
 pub use tls::{TlsError, TlsReloader};
 
+use crate::grpc::GrpcApp;
 use crate::objects::Objects;
 use crate::rest::RestApp;
 use crate::s3::S3App;
@@ -40,7 +43,7 @@ use tls::{Acceptor, Alpn};
 
 /// Directives for `tracing-subscriber`'s filter that belong behind the user's own: `s3s` logs every 404 as an error,
 /// and every request at `debug` with its headers.
-pub const LOG_DIRECTIVES: &str = "s3s=off,hyper=warn,h2=warn,rustls=warn,tower=warn";
+pub const LOG_DIRECTIVES: &str = "s3s=off,hyper=warn,h2=warn,rustls=warn,tower=warn,tonic=warn";
 
 /// Both ports, open but not yet served.
 pub struct Frontends {
@@ -83,7 +86,10 @@ impl Frontends {
         };
         let rest = Port {
             listener: Listener::bind("REST", &config.rest_addresses).await?,
-            protocol: Protocol::Rest(Arc::new(RestApp::new(&config, objects))),
+            protocol: Protocol::Rest(
+                Arc::new(RestApp::new(&config, Arc::clone(&objects))),
+                Arc::new(GrpcApp::new(&config, objects)),
+            ),
             tls: acceptor(Alpn::Http2)?,
         };
         Ok(Self {

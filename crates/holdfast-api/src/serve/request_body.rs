@@ -43,6 +43,8 @@ pub(crate) enum BodyError {
     Broken(hyper::Error),
     /// The client sent nothing for too long, or all of it too slowly.
     Stalled,
+    /// The client broke it off.
+    Cut,
 }
 
 impl std::fmt::Display for BodyError {
@@ -50,10 +52,13 @@ impl std::fmt::Display for BodyError {
         match self {
             Self::Broken(error) => error.fmt(f),
             Self::Stalled => f.write_str(STALLED),
+            Self::Cut => f.write_str("the client broke it off"),
         }
     }
 }
 
+/// Without a source on purpose: tonic, once any crate switches on its feature `server`, looks for one, and takes a request that its
+/// client has cancelled for one that has ended.
 impl std::error::Error for BodyError {}
 
 pub(crate) struct RequestBody {
@@ -68,6 +73,8 @@ pub(crate) struct RequestBody {
     timer: Option<Pin<Box<Sleep>>>,
     /// The client sends nothing before it has heard `100 Continue`, which hyper says when the body is first read.
     held_back: bool,
+    /// Its end is a flag of its last frame, as in HTTP/2.
+    has_flagged_end: bool,
 }
 
 impl RequestBody {
@@ -80,7 +87,15 @@ impl RequestBody {
             due: None,
             timer: None,
             held_back,
+            has_flagged_end: false,
         }
+    }
+
+    /// Of a request in HTTP/2. hyper takes a stream that its client has reset without giving a reason for one that has ended, and
+    /// half a body would be stored as a whole one.
+    pub(crate) const fn with_flagged_end(mut self) -> Self {
+        self.has_flagged_end = true;
+        self
     }
 
     /// All of it must come within this time.
@@ -122,6 +137,10 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Err(BodyError::Stalled)));
         };
         this.silent_since = None;
+        if frame.is_none() && this.has_flagged_end && !this.is_end_stream() {
+            this.inner = None;
+            return Poll::Ready(Some(Err(BodyError::Cut)));
+        }
         match &frame {
             Some(Ok(frame)) => this.note.count_in(frame.data_ref().map_or(0, Buf::remaining)),
             Some(Err(_)) | None => this.inner = None,

@@ -3,6 +3,9 @@
 mod access_log;
 mod bad_input;
 mod client;
+mod console;
+mod grpc;
+mod http2;
 mod limits;
 mod rest;
 mod s3_bodies;
@@ -10,3 +13,4 @@ mod s3_objects;
 mod server;
 mod sign;
 mod tls;
+mod transfers;

@@ -44,20 +44,29 @@ fn write_certificate(files: &TlsFiles) -> CertificateDer<'static> {
     made.cert.der().clone()
 }
 
-fn request(address: SocketAddr, trusted: &CertificateDer<'static>, request: &[u8]) -> Result<String, String> {
+fn connect(
+    address: SocketAddr,
+    trusted: &CertificateDer<'static>,
+    protocols: &[&[u8]],
+) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut stream = StreamOwned::new(connection, socket);
+    StreamOwned::new(connection, socket)
+}
+
+fn request(address: SocketAddr, trusted: &CertificateDer<'static>, request: &[u8]) -> Result<String, String> {
+    let mut stream = connect(address, trusted, &[]);
     stream.write_all(request).map_err(|error| error.to_string())?;
     let mut reply = vec![0; 64 * 1024];
     let read = stream.read(&mut reply).map_err(|error| error.to_string())?;
@@ -113,4 +122,24 @@ async fn what_cannot_be_opened_says_why_and_what_to_do() {
     let missing = Frontends::bind(config(any.clone(), Some(missing)), objects()).await;
     let told = missing.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(told.contains("/nonexistent/certificate.pem"), "{told}");
+}
+
+/// gRPC clients insist on it.
+#[test]
+fn rest_offers_http2_and_s3_does_not() {
+    let directory = Directory::new("alpn");
+    let files = directory.files();
+    let trusted = write_certificate(&files);
+    let server = Server::start_with(|config| config.tls = Some(files.clone()));
+    assert_eq!(negotiated(server.rest, &trusted), b"h2");
+    assert_eq!(negotiated(server.s3, &trusted), b"http/1.1");
+}
+
+/// The protocol that a server chooses when it may choose either.
+fn negotiated(address: SocketAddr, trusted: &CertificateDer<'static>) -> Vec<u8> {
+    let mut stream = connect(address, trusted, &[b"h2", b"http/1.1"]);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+    }
+    stream.conn.alpn_protocol().unwrap_or_default().to_vec()
 }

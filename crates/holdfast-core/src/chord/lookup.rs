@@ -11,7 +11,7 @@ use crate::ids::{NodeId, Position};
 const ASKED_MAX: usize = 256;
 
 /// Dead nodes named at most in one question.
-const DEAD_MAX: usize = 64;
+pub const DEAD_MAX: usize = 64;
 
 /// A search under way.
 #[derive(Clone, Debug)]

@@ -15,18 +15,23 @@ mod lookup;
 mod rounds;
 mod route;
 mod stabilize;
+mod word;
 
 use alloc::vec::Vec;
 
 pub use flaw::Flaw;
-pub use lookup::Lookup;
+pub use lookup::{DEAD_MAX, Lookup};
 pub use rounds::{Rounds, Say};
 pub use route::Hop;
+pub use word::Word;
 
 use crate::ids::{NodeId, Position};
 
 /// Fingers of a node: one for each power of two of the ring.
 pub const FINGERS: usize = 64;
+
+/// Successors that a node of a cluster keeps: more than die between two rounds.
+pub const SUCCESSORS: usize = 8;
 
 /// A node and where it is on the ring.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -7,7 +7,7 @@
 
 use alloc::boxed::Box;
 
-use super::forward::NEXT_HOME_MS;
+use super::handing::NEXT_HOME_MS;
 use super::put::Incoming;
 use super::{Coordinate, Origin, Progress};
 use crate::ids::{NodeId, Tick};

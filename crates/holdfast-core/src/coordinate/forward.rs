@@ -5,6 +5,7 @@
 
 use alloc::collections::VecDeque;
 
+use super::handing::Handing;
 use super::stand_ins::may_stand_in;
 use super::{Coordinate, Origin, Progress, unchanged, unknown};
 use crate::ids::{NodeId, Tick};
@@ -12,18 +13,8 @@ use crate::message::{Message, OpId};
 use crate::node::state::{About, Step};
 use crate::request::{Answer, ClientRequest, Request, StateChange, WriteError, WriteFault};
 
-/// A home asks back at once before it begins (rule D7). One that has not after this long is passed over: nothing was granted
-/// to it, so trying another costs no second coordinator. Longer with each time that all have been tried …
-const CLAIM_WAIT_MS: u64 = 300;
-/// … but not longer than this; after two such turns a node that may stands in itself.
+/// After so many turns in which all homes were asked, a node that may stands in itself.
 const TURNS_BEFORE_STANDING_IN: u32 = 2;
-
-/// A home that was granted the write and has not answered after this long is taken for stuck, and the next one is tried. A
-/// write may legitimately take two rounds on slow disks, and trying early costs a second coordinator.
-pub(super) const NEXT_HOME_MS: u64 = 2_000;
-
-/// And one that keeps saying that it is at it, after this long, in microseconds: others may be where it cannot reach.
-const PATIENCE_US_MAX: u64 = 6_000_000;
 
 /// A write handed to a home.
 pub(crate) struct ForwardOp {
@@ -32,28 +23,9 @@ pub(crate) struct ForwardOp {
     request: ClientRequest,
     /// When the client asked, in Unix milliseconds (rule G2).
     content_ms: u64,
-    /// Homes not tried yet, best first; then tried ones again.
-    candidates: VecDeque<NodeId>,
-    current: Option<NodeId>,
-    /// Homes not asked yet in this turn.
-    untried: usize,
-    /// How often all of them were asked.
-    turns: u32,
-    /// How often a home was asked: after the first time, nobody can say that nothing changed.
-    asked: usize,
-    deadline_us: u64,
-    /// Up to this tick homes may have done it, as they were granted it.
-    above: Tick,
-    /// The same without the present home.
-    above_before: Tick,
+    handing: Handing,
     /// This node can coordinate it, if no home does.
     may_stand_in: bool,
-    /// Until when the present home may begin, because it asked: nobody else is tried before, in monotonic microseconds.
-    granted_until_us: u64,
-    /// When it was asked.
-    asked_us: u64,
-    /// When another one is tried.
-    until_us: u64,
 }
 
 impl ForwardOp {
@@ -66,31 +38,21 @@ impl ForwardOp {
     ) -> Self {
         let me = step.state.me();
         let candidates: VecDeque<NodeId> = homes.into_iter().filter(|home| *home != me).collect();
+        let deadline_us = step.now.after_ms(u64::from(request.deadline_ms));
         Self {
             id: step.state.new_op(),
             origin,
-            deadline_us: step.now.after_ms(u64::from(request.deadline_ms)),
+            handing: Handing::new(candidates, deadline_us),
             may_stand_in: may_stand_in(&request),
             request,
             content_ms,
-            untried: candidates.len(),
-            turns: 0,
-            candidates,
-            current: None,
-            asked: 0,
-            above: Tick(0),
-            above_before: Tick(0),
-            granted_until_us: 0,
-            asked_us: 0,
-            until_us: 0,
         }
     }
 
     /// This node's own copy is damaged: it cannot coordinate, and may have begun before it found that out.
     pub(crate) fn of_damaged(mut self, may_have_begun: bool, above: Tick) -> Self {
         self.may_stand_in = false;
-        self.asked = usize::from(may_have_begun);
-        self.above = above;
+        self.handing = self.handing.begun_before(may_have_begun, above);
         self
     }
 
@@ -104,48 +66,17 @@ impl ForwardOp {
     }
 
     fn try_next(&mut self, step: &mut Step<'_>) -> Progress {
-        if let Some(tried) = self.current.take() {
-            self.candidates.push_back(tried);
-        }
-        let Some(at) = self.best(step) else {
-            if self.may_stand_in {
-                return self.stand_in(step, self.asked > 0);
-            }
-            let down = self.candidates.iter().copied().collect();
-            let fault = WriteFault::Unavailable {
-                needed: 1,
-                reached: 0,
-                down,
-            };
-            self.origin.answer(
-                step,
-                if self.asked > 0 {
-                    unknown(fault)
-                } else {
-                    unchanged(fault)
-                },
-            );
-            return Progress::Done;
+        let is_up = |home| step.state.is_up(home);
+        let is_silent = |home| step.state.is_silent(step.now, home);
+        let Some(home) = self.handing.next(step.now, is_up, is_silent) else {
+            return self.give_up(step);
         };
-        let Some(home) = self.candidates.remove(at) else {
-            return Progress::Done;
-        };
-        self.current = Some(home);
-        self.granted_until_us = 0;
-        self.above_before = self.above;
-        self.asked_us = step.now.mono_us;
         // Each attempt has an id of its own, so that a home can tell a second attempt from a message delivered twice.
-        if self.asked > 0 {
+        if self.handing.asked() > 1 {
             self.id = step.state.new_op();
         }
-        self.asked += 1;
-        if self.untried == 0 {
-            self.turns += 1;
-            self.untried = self.candidates.len() + 1;
-        }
-        self.untried -= 1;
         let mut request = self.request.clone();
-        let left_ms = (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32;
+        let left_ms = self.left_ms(step);
         let passed_ms = step.now.wall_ms.saturating_sub(self.content_ms);
         request.deadline_ms = left_ms.saturating_add(u32::try_from(passed_ms).unwrap_or(u32::MAX));
         let about = About {
@@ -154,44 +85,56 @@ impl ForwardOp {
             settings_version: 0,
             content_ms: Some(self.content_ms),
         };
-        let (op, above) = (self.id, self.above);
+        let (op, above) = (self.id, self.handing.above());
         step.send(home, Message::Forward { op, above, request }, about);
-        let wait_ms = (CLAIM_WAIT_MS << self.turns.min(8)).min(NEXT_HOME_MS);
-        self.wait_until(step.now.after_ms(wait_ms))
+        self.wait()
     }
 
-    fn wait_until(&mut self, until_us: u64) -> Progress {
-        self.until_us = until_us.min(self.deadline_us);
-        Progress::Until(self.until_us)
+    /// No home can be asked.
+    fn give_up(&self, step: &mut Step<'_>) -> Progress {
+        let may_have_begun = self.handing.asked() > 0;
+        if self.may_stand_in {
+            return self.stand_in(step, may_have_begun);
+        }
+        let fault = WriteFault::Unavailable {
+            needed: 1,
+            reached: 0,
+            down: self.handing.candidates().collect(),
+        };
+        self.fail(step, may_have_begun, fault)
     }
 
-    /// The next home that can be asked; who owes an answer already comes last.
-    fn best(&self, step: &Step<'_>) -> Option<usize> {
-        let homes = self.candidates.iter().enumerate();
-        let up = homes.filter(|(_, home)| step.state.is_up(**home));
-        up.min_by_key(|(_, home)| step.state.is_silent(step.now, **home))
-            .map(|(at, _)| at)
+    fn fail(&self, step: &mut Step<'_>, may_have_begun: bool, fault: WriteFault) -> Progress {
+        let answer = if may_have_begun {
+            unknown(fault)
+        } else {
+            unchanged(fault)
+        };
+        self.origin.answer(step, answer);
+        Progress::Done
+    }
+
+    const fn wait(&self) -> Progress {
+        Progress::Until(self.handing.until_us())
+    }
+
+    fn left_ms(&self, step: &Step<'_>) -> u32 {
+        (self.handing.deadline_us().saturating_sub(step.now.mono_us) / 1000) as u32
     }
 
     /// No home answers: this node coordinates, under the same request id.
     fn stand_in(&self, step: &mut Step<'_>, may_have_begun: bool) -> Progress {
         let mut request = self.request.clone();
-        request.deadline_ms = (self.deadline_us.saturating_sub(step.now.mono_us) / 1000) as u32;
-        step.coordinate(self.origin, request, self.content_ms, may_have_begun, self.above);
+        request.deadline_ms = self.left_ms(step);
+        step.coordinate(
+            self.origin,
+            request,
+            self.content_ms,
+            may_have_begun,
+            self.handing.above(),
+        );
         Progress::Done
     }
-}
-
-/// Whether other nodes than this home may do better.
-const fn may_be_cured(fault: &WriteFault) -> bool {
-    matches!(
-        fault,
-        WriteFault::Unavailable { .. }
-            | WriteFault::DiskFull
-            | WriteFault::Damaged
-            | WriteFault::Overloaded
-            | WriteFault::ClockRefused
-    )
 }
 
 impl Coordinate for ForwardOp {
@@ -205,7 +148,7 @@ impl Coordinate for ForwardOp {
 
     fn reply(&mut self, step: &mut Step<'_>, _from: NodeId, message: Message) -> Progress {
         let Message::ForwardReply { answer, .. } = message else {
-            return Progress::Until(self.until_us);
+            return self.wait();
         };
         let Answer::WriteFailed(WriteError {
             state: StateChange::Unchanged,
@@ -215,61 +158,42 @@ impl Coordinate for ForwardOp {
             self.origin.answer(step, answer);
             return Progress::Done;
         };
-        self.above = self.above_before;
-        if self.untried > 0 && self.candidates.iter().any(|home| step.state.is_up(*home)) {
+        self.handing.refused();
+        if self.handing.has_untried() && self.handing.candidates().any(|home| step.state.is_up(home)) {
             return self.try_next(step);
         }
-        if self.may_stand_in && may_be_cured(&fault) {
-            return self.stand_in(step, self.asked > 1);
-        }
         // This home changed nothing, but an earlier one may have.
-        self.origin.answer(
-            step,
-            if self.asked > 1 {
-                unknown(fault)
-            } else {
-                unchanged(fault)
-            },
-        );
-        Progress::Done
+        let may_have_begun = self.handing.asked() > 1;
+        if self.may_stand_in && fault.may_be_cured() {
+            return self.stand_in(step, may_have_begun);
+        }
+        self.fail(step, may_have_begun, fault)
     }
 
-    /// The home that was asked last has the time that it was given from now on; another one comes too late. While it says
-    /// that it is still at it, it is not stuck: a second coordinator would cost a second version.
-    ///
-    /// The next home is told up to which tick this one may have done it, so that its version covers what this one did:
-    /// otherwise that would stand beside whatever replaces the write later, and perhaps above it.
     fn claimed(&mut self, step: &mut Step<'_>, by: NodeId, claim: OpId, up_to: Tick) -> Progress {
-        if self.current == Some(by) && step.now.mono_us < self.asked_us.saturating_add(PATIENCE_US_MAX) {
-            self.granted_until_us = step.now.after_ms(NEXT_HOME_MS);
-            self.above = self.above.max(up_to);
+        if self.handing.claimed(step.now, by, up_to) {
             step.send(by, Message::ClaimReply { op: claim, up_to }, About::default());
-            return self.wait_until(self.granted_until_us);
         }
-        Progress::Until(self.until_us)
+        self.wait()
     }
 
     fn timer(&mut self, step: &mut Step<'_>) -> Progress {
-        if step.now.mono_us >= self.deadline_us {
-            self.origin
-                .answer(step, unknown(WriteFault::TimedOut { needed: 1, synced: 0 }));
-            return Progress::Done;
+        if step.now.mono_us >= self.handing.deadline_us() {
+            return self.fail(step, true, WriteFault::TimedOut { needed: 1, synced: 0 });
         }
-        if let Some(home) = self.current.filter(|_| self.granted_until_us == 0) {
-            step.note_unanswered(&[home], self.asked_us);
+        if let Some(home) = self.handing.unclaimed() {
+            step.note_unanswered(&[home], self.handing.asked_us());
         }
-        let were_all_asked = self.untried == 0 && self.turns + 1 >= TURNS_BEFORE_STANDING_IN;
-        if were_all_asked && self.may_stand_in && !self.leaves_to_others(step) {
+        if self.handing.went_round(TURNS_BEFORE_STANDING_IN) && self.may_stand_in && !self.leaves_to_others(step) {
             return self.stand_in(step, true);
         }
         self.try_next(step)
     }
 
     fn peer_down(&mut self, step: &mut Step<'_>, node: NodeId) -> Progress {
-        // One that was granted the write may be doing it, though it can no longer say so.
-        if self.current == Some(node) && self.granted_until_us <= step.now.mono_us {
+        if self.handing.is_left_by(step.now, node) {
             return self.try_next(step);
         }
-        Progress::Until(self.until_us)
+        self.wait()
     }
 }

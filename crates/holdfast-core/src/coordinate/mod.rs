@@ -13,6 +13,7 @@ mod contents;
 pub(crate) mod count;
 pub(crate) mod forward;
 pub(crate) mod get;
+pub(crate) mod handing;
 mod handoff;
 mod hint_holders;
 pub(crate) mod list;

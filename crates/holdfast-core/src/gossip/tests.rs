@@ -123,6 +123,7 @@ impl Cluster {
             fingerprint_key: FingerprintKey([7; 32]),
             compare_every_ms: COMPARE_EVERY_MS,
             scrub_every_ms: SCRUB_EVERY_MS,
+            addresses: Arc::default(),
             gossip_seed: node as u64,
             planted: None,
         };

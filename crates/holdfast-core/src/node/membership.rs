@@ -41,10 +41,11 @@ impl Node {
         self.state.gossip.state_of(now, node, self.state.up.contains(&node))
     }
 
-    /// When gossip wants [`super::Input::Timer`] next; `None` in a cluster of one.
+    /// When gossip, or the ring of Chord, wants [`super::Input::Timer`] next; `None` in a cluster of one.
     #[must_use]
     pub fn next_gossip_us(&self) -> Option<u64> {
-        self.state.gossip.next_us()
+        let wishes = [self.state.gossip.next_us(), self.state.ring.next_us()];
+        wishes.into_iter().flatten().min()
     }
 
     /// Datagrams that meant nothing, since the start.
@@ -84,6 +85,7 @@ impl Turn<'_> {
         self.step.state.up.insert(node);
         self.step.state.silent.heard(node, self.step.now.mono_us);
         self.step.state.gossip.peer_up(self.step.now, node, self.step.effects);
+        self.ring_heeds(node, false);
         AnnounceOp::spawn(&mut self.step, node);
         if self.step.state.is_up(node) {
             self.step.catch_up_with(node);
@@ -121,6 +123,7 @@ impl Turn<'_> {
     /// A verdict matters only for members that messages can be sent to: the others are not used anyway.
     fn heed_gossip(&mut self) {
         for (node, verdict) in self.step.state.gossip.take_flips() {
+            self.ring_heeds(node, verdict == Verdict::Down);
             if !self.step.state.up.contains(&node) {
                 continue;
             }

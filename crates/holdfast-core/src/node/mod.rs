@@ -19,6 +19,7 @@ pub(crate) mod ranges;
 pub(crate) mod remnants;
 pub(crate) mod replaced;
 pub(crate) mod replica;
+mod ring;
 pub(crate) mod side;
 pub(crate) mod silent;
 pub(crate) mod standing;
@@ -28,13 +29,16 @@ pub(crate) mod stragglers;
 pub(crate) mod walk;
 
 pub use load::Load;
+pub use ring::Found;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::chord::Table;
 use crate::coordinate::claim::ClaimOp;
 use crate::coordinate::collect::CollectOp;
 use crate::coordinate::mend::MendOp;
@@ -46,7 +50,7 @@ use crate::dead::{Collected, Forgetting};
 use crate::event::ClusterEvent;
 use crate::fingerprint::FingerprintKey;
 use crate::gossip::Soundness;
-use crate::ids::{ActorId, ClusterId, NodeId, Tick};
+use crate::ids::{ActorId, ClusterId, NodeId, Position, Tick};
 use crate::layout::Layout;
 use crate::message::{Envelope, Message, OpId, Refusal};
 use crate::planted::Planted;
@@ -56,6 +60,7 @@ use crate::request::{Answer, ClientRequest};
 use crate::scrub::Checked;
 use crate::storage::{Batch, ChunkToken, ChunkWriteError, ReadError, Storage, WriteSeq};
 use crate::time::Now;
+use crate::wire::ring::RING_DATAGRAM;
 use state::{ChunkWaiter, Parked, State, Step, Waiter};
 
 /// Names a client's request; chosen by the shell, unique per process.
@@ -73,6 +78,8 @@ pub enum Input {
     Peer(NodeId, Envelope),
     /// A datagram of gossip from a member, authenticated by the shell.
     Datagram(NodeId, Bytes),
+    /// A front end asks who answers for a position on the ring of Chord, and by which way one comes there.
+    Find(ClientToken, Position),
     /// An operator says that a member is down on purpose, or no longer.
     Maintain(NodeId, bool),
     /// An operator wants everything that this node holds checked and repaired now. While that is under way it changes nothing.
@@ -102,6 +109,8 @@ pub enum Effect {
     Datagram(NodeId, Bytes),
     /// Answer a client.
     Answer(ClientToken, Answer),
+    /// Tell a front end what came of a lookup.
+    Found(ClientToken, Found),
     /// Buckets or access keys changed.
     RegistryChanged(Arc<Registry>),
     /// Something happened that a person may want to know.
@@ -144,6 +153,8 @@ pub struct Config {
     pub compare_every_ms: u64,
     /// Time between two scrubs, in milliseconds.
     pub scrub_every_ms: u64,
+    /// Where members can be reached, for those who ask their way.
+    pub addresses: Arc<BTreeMap<NodeId, String>>,
     /// Seed of the random choices of gossip; drawn by the shell.
     pub gossip_seed: u64,
     /// The fault to plant; ignored without the cargo feature.
@@ -206,7 +217,9 @@ impl Node {
             Input::Client(token, request) => turn.begin_within_bounds(Origin::Client(token), request),
             Input::ClientGone(_) => {}
             Input::Peer(from, envelope) => turn.peer(from, envelope),
+            Input::Datagram(from, bytes) if bytes.first() == Some(&RING_DATAGRAM) => turn.ring_datagram(from, &bytes),
             Input::Datagram(from, bytes) => turn.datagram(from, &bytes),
+            Input::Find(token, to) => turn.find(token, to),
             Input::Maintain(node, on) => turn.maintain(node, on),
             Input::Repair => RepairAllOp::spawn(&mut turn.step),
             Input::PeerUp(node) => turn.peer_up(node),
@@ -218,6 +231,7 @@ impl Node {
             Input::Timer => {
                 turn.timer();
                 turn.gossip_timer();
+                turn.ring_timer();
             }
         }
         turn.step.judge_standing();
@@ -354,6 +368,12 @@ impl Node {
         Step::new(now, now.wall_ms, &mut self.state, storage, &mut effects).count_wrong()
     }
 
+    /// What this node knows of the ring of Chord.
+    #[must_use]
+    pub const fn chord(&self) -> &Table {
+        self.state.ring.table()
+    }
+
     /// Homes to which this node owes hints, and how many, records and chunks together.
     #[must_use]
     pub fn hints(&self) -> Vec<(NodeId, u64)> {
@@ -414,9 +434,19 @@ impl Turn<'_> {
         }
     }
 
-    /// Asks whether a write that a member hands over is still wanted, unless there is too much already: the member then gives it
+    /// Asks whether a write that another node hands over is still wanted, unless there is too much already: the member then gives it
     /// to another home.
     fn claim(&mut self, from: NodeId, op: OpId, above: Tick, request: ClientRequest) {
+        if !request.what.needs_claim() {
+            let origin = Origin::Forwarded {
+                by: from,
+                op,
+                until_us: u64::MAX,
+                up_to: Tick(u64::MAX),
+                above,
+            };
+            return self.begin_within_bounds(origin, request);
+        }
         if self.is_overloaded() {
             // Nothing is granted, and nothing will be done.
             let origin = Origin::Forwarded {

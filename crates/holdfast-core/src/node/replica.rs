@@ -108,6 +108,7 @@ impl Step<'_> {
                 self.reply(from, Message::CompareReply { op, result });
             }
             Message::Collect { op, ask } => self.serve_collect(from, op, &ask),
+            Message::Find { op, to, dead } => self.serve_find(from, op, to, &dead),
             // Forwarded writes and replies are operations; the node takes them before this.
             _ => {}
         }
@@ -181,7 +182,7 @@ impl Step<'_> {
         };
         let before = merged
             .before
-            .filter(|before| *purpose == WritePurpose::Commit && must_be_shown(before, copy, own_context));
+            .filter(|before| *purpose == WritePurpose::Commit && must_be_shown(before, &copy.record, own_context));
         let beyond = before.map(|before| self.shown(&before));
         Ok((
             Written {
@@ -354,13 +355,16 @@ impl Step<'_> {
 
 /// Whether a writer must be told what a copy knew before its write was merged: when versions lived there that it did not know
 /// (rule D4), and always when it covers earlier attempts at the same write. One of these may have lived there until a repair
-/// brought this one, and what it had replaced may live elsewhere (rule D7).
-fn must_be_shown(before: &Record, write: &Copy, own_context: &Context) -> bool {
-    let mut own = write
-        .record
+/// brought this one, and what it had replaced may live elsewhere (rule D7). Whoever carries a write on claims its dot alone; that
+/// there were earlier attempts, the record that comes with it knows.
+pub(crate) fn must_be_shown(before: &Record, written: &Record, own_context: &Context) -> bool {
+    let mut own = written
         .versions()
         .iter()
         .filter(|version| own_context.covers(version.dot));
-    let is_again = own.any(|version| own_context.covers_attempt(version.request, Tick(1)));
+    let is_again = own.any(|version| {
+        let covers = |context: &Context| context.covers_attempt(version.request, Tick(1));
+        covers(own_context) || covers(written.context())
+    });
     before.holds_beyond(own_context) || is_again && !own_context.includes(before.context())
 }

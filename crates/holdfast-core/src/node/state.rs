@@ -15,6 +15,7 @@ use super::heard::Heard;
 use super::hints::HintIndex;
 use super::identity::Identity;
 use super::replaced::Replaced;
+use super::ring::Ring;
 use super::silent::Silent;
 use super::standing::Standing;
 use super::stragglers::Stragglers;
@@ -54,6 +55,8 @@ pub(crate) struct State {
     pub(crate) is_registry_cut: bool,
     /// What is known of the other members.
     pub(crate) gossip: Gossip,
+    /// What is known of the ring of Chord.
+    pub(crate) ring: Ring,
     /// Members that messages can be sent to.
     pub(crate) up: BTreeSet<NodeId>,
     /// Objects and bytes per partition and bucket, as far as they were needed yet.
@@ -155,7 +158,9 @@ impl State {
         // new disk, hence the run.
         let next_op = (identity.boot & 0xff) << 56 | (standing.announcement.run & 0xffff) << 40;
         let fingerprints = Fingerprints::unread(config.fingerprint_key);
+        let ring = Ring::new(config.node, config.layout.members().iter().map(|member| member.id));
         Self {
+            ring,
             config,
             identity,
             standing,

@@ -22,6 +22,8 @@ pub const BODY_ROW_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const SIDE_ROW_BYTES_MAX: usize = 256 * 1024;
 /// The body of a chunk, or of any range of one.
 pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// `host:port` of a node.
+pub const ADDRESS_BYTES_MAX: usize = 512;
 /// What newer programs added to a registry entry.
 pub const EXTENSIONS_BYTES_MAX: usize = 64 * 1024;
 

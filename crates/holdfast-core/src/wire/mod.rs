@@ -14,6 +14,7 @@ pub mod hint;
 pub mod limit;
 pub mod message;
 pub mod record;
+pub mod ring;
 pub mod side;
 pub(crate) mod swim;
 

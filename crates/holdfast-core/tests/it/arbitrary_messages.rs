@@ -1,9 +1,11 @@
 //! Strategies for messages: every variant of everything they hold.
 
+use holdfast_core::chord::{Hop, Peer};
 use holdfast_core::content::Manifest;
 use holdfast_core::dead::{ChunkRange, Collect, Collected, HintsHeld, Over, Remnant};
 use holdfast_core::fingerprint::Fingerprint;
-use holdfast_core::ids::{ActorId, BucketId, PartId, RequestId, Tick};
+use holdfast_core::gateway::{Directions, Placement};
+use holdfast_core::ids::{ActorId, BucketId, NodeId, PartId, Position, RequestId, Tick};
 use holdfast_core::message::{
     Announcement, Compared, Comparison, Copy, Envelope, Known, Message, RangeRows, ReadResult, Refusal, ShardCursor,
     ShardRows, SideRange, SideRow, Walk, WalkEnd, Write, WritePurpose, Written,
@@ -282,8 +284,37 @@ fn collect_message() -> BoxedStrategy<Message> {
         )
             .prop_map(|(op, known, run)| Message::Announced { op, known, run }),
         (op(), refusable(collected.boxed())).prop_map(|(op, result)| Message::CollectReply { op, result }),
+        (op(), any::<u64>(), vec(any::<u64>().prop_map(NodeId), 0..9)).prop_map(|(op, to, dead)| Message::Find {
+            op,
+            to: Position(to),
+            dead,
+        }),
+        (op(), directions()).prop_map(|(op, directions)| Message::FindReply { op, directions }),
     ]
     .boxed()
+}
+
+fn directions() -> BoxedStrategy<Directions> {
+    let nodes = || vec(any::<u64>().prop_map(NodeId), 0..9);
+    let peers = || nodes().prop_map(|nodes| nodes.into_iter().map(Peer::of).collect());
+    let hop = prop_oneof![peers().prop_map(Hop::Owners), peers().prop_map(Hop::Closer)];
+    let placement =
+        (any::<u8>(), partition(), any::<u32>(), nodes()).prop_map(|(partition_bits, partition, members, nodes)| {
+            Placement {
+                partition_bits,
+                partition,
+                members,
+                nodes,
+            }
+        });
+    let addresses = vec((any::<u64>().prop_map(NodeId), ".{0,40}"), 0..4);
+    (hop, option::of(placement), addresses)
+        .prop_map(|(hop, placement, addresses)| Directions {
+            hop,
+            placement,
+            addresses,
+        })
+        .boxed()
 }
 
 fn announcement() -> BoxedStrategy<Announcement> {

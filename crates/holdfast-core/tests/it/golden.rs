@@ -127,10 +127,12 @@ const fn number_of(message: &Message) -> usize {
         Message::ClaimReply { .. } => 23,
         Message::Announce { .. } => 24,
         Message::Announced { .. } => 25,
+        Message::Find { .. } => 26,
+        Message::FindReply { .. } => 27,
     }
 }
 
-const VARIANTS: usize = 26;
+const VARIANTS: usize = 28;
 
 #[test]
 fn every_message_has_a_golden_file() {

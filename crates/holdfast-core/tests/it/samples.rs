@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use holdfast_core::bucket::{AccessKey, Bucket, BucketState, Conflict, KeyState, Settings};
+use holdfast_core::chord::{Hop, Peer};
 use holdfast_core::content::{BodyForm, Content, Kind, Manifest, ManifestPart, StoredBody};
 use holdfast_core::context::Context;
 use holdfast_core::dead::{ChunkRange, Collect, Collected, DeadBody, HintsHeld, Over, Remnant};
 use holdfast_core::fingerprint::Fingerprint;
+use holdfast_core::gateway::{Directions, Placement};
 use holdfast_core::ids::{
-    ActorId, BucketId, ChunkId, ClusterId, Dot, NodeId, ObjectKey, PartId, Partition, RequestId, Tick, UploadId,
+    ActorId, BucketId, ChunkId, ClusterId, Dot, NodeId, ObjectKey, PartId, Partition, Position, RequestId, Tick,
+    UploadId,
 };
 use holdfast_core::message::{
     Announcement, Compared, Comparison, Copy, Digest, Envelope, Header, Known, Message, OpId, RangeRows, ReadResult,
@@ -25,6 +28,20 @@ use holdfast_core::storage::{ChunkHeader, Space};
 use holdfast_core::wire::encoded::EncodedRecord;
 use holdfast_core::wire::hint::HintRow;
 use holdfast_core::wire::record::{EntryRow, PartRow, RowLocal, UploadRow};
+
+fn peers(nodes: &[u64]) -> Vec<Peer> {
+    nodes.iter().map(|node| Peer::of(NodeId(*node))).collect()
+}
+
+fn directions(hop: Hop, placement: Option<Placement>) -> Message {
+    let addresses = vec![(NodeId(3), "n3.example:9002".to_string())];
+    let directions = Directions {
+        hop,
+        placement,
+        addresses,
+    };
+    Message::FindReply { op: OP, directions }
+}
 
 const OP: OpId = OpId(0x0102_0304_0506_0708);
 
@@ -619,6 +636,27 @@ fn collect_messages() -> Vec<(&'static str, Message)> {
                 known: Known::Later,
                 run: 78,
             },
+        ),
+        (
+            "find",
+            Message::Find {
+                op: OP,
+                to: Position(0x1112_1314_1516_1718),
+                dead: vec![NodeId(8), NodeId(9)],
+            },
+        ),
+        ("find-reply-closer", directions(Hop::Closer(peers(&[3, 4])), None)),
+        (
+            "find-reply-owners",
+            directions(
+                Hop::Owners(peers(&[3])),
+                Some(Placement {
+                    partition_bits: 10,
+                    partition: Partition(513),
+                    members: 5,
+                    nodes: vec![NodeId(1), NodeId(5)],
+                }),
+            ),
         ),
         ("collect-named", ask(Collect::Named(vec![(place(), part)]))),
         ("collect-hints", ask(Collect::Hints(vec![Partition(1), Partition(513)]))),

@@ -1,5 +1,6 @@
 //! The founder: opens a founding, waits for its nodes, and founds; also the ways to found without a network.
 
+use super::proof::SharedSecret;
 use super::registrar::Registrar;
 use super::registration::{About, NODES_MAX, Registration};
 use super::state::{FoundingState, path_after, path_before};
@@ -13,7 +14,9 @@ use bytes::Bytes;
 use holdfast_core::ids::{ActorId, NodeId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, interval_at};
 use tracing::info;
 
 /// What a founder needs to know.
@@ -25,7 +28,12 @@ pub struct FoundConfig {
     pub nodes: usize,
     /// This node.
     pub about: About,
+    /// What all nodes were given beforehand, if they were. The token admits as well.
+    pub secret: Option<SharedSecret>,
 }
+
+/// How often a founder says that it still waits.
+const SAY_EVERY: Duration = Duration::from_secs(30);
 
 /// A node about to found a cluster. It resumes what was begun in its data directory.
 #[derive(Debug)]
@@ -67,7 +75,7 @@ impl Founder {
         state.save(&path)?;
         let token = state.token();
         Ok(Self {
-            registrar: Registrar::new(config.data, state),
+            registrar: Registrar::new(config.data, state, config.secret.as_ref()),
             token,
         })
     }
@@ -76,6 +84,12 @@ impl Founder {
     #[must_use]
     pub fn token(&self) -> JoinToken {
         self.token
+    }
+
+    /// Certificate of the authority, for tests.
+    #[cfg(test)]
+    pub(super) fn authority(&self) -> Vec<u8> {
+        self.registrar.state().authority.certificate().to_vec()
     }
 
     /// Takes registrations on the node port until all are there, asks `compose` what to hand out, and founds, unless
@@ -94,10 +108,17 @@ impl Founder {
             members: Vec::new(),
             bounds: Bounds::default(),
             strangers: Some(self.registrar.clone()),
+            gateways: None,
         };
         // No member can be admitted yet, but the door with its bounds is the same.
         let door = Peers::start(listening, listener, Arc::new(Nobody))?;
-        self.registrar.all_registered().await;
+        let mut reminder = interval_at(Instant::now() + SAY_EVERY, SAY_EVERY);
+        loop {
+            tokio::select! {
+                () = self.registrar.all_registered() => break,
+                _ = reminder.tick() => self.registrar.say_who_is_there(),
+            }
+        }
         drop(door);
         let founding = self.registrar.found(compose)?;
         Ok((founding, self.registrar))
@@ -114,6 +135,7 @@ pub fn found_alone(
         data: data.to_owned(),
         nodes: 1,
         about,
+        secret: None,
     })?;
     founder.registrar.found(compose)
 }
@@ -133,6 +155,7 @@ pub fn found_together(
         data,
         nodes: count,
         about,
+        secret: None,
     })?;
     let mut others = Vec::new();
     for (data, about) in nodes {
@@ -155,15 +178,16 @@ pub fn found_together(
     Ok(founded)
 }
 
-/// On the founder, after a restart: who answers members whose answer was lost. `None` on every other node.
-pub fn late_answers(data: &Path) -> Result<Option<Arc<dyn Strangers>>, FoundingError> {
+/// On the founder, after a restart: who answers members whose answer was lost, by token or by the secret that all were given.
+/// `None` on every other node.
+pub fn late_answers(data: &Path, secret: Option<&SharedSecret>) -> Result<Option<Arc<dyn Strangers>>, FoundingError> {
     let Some(state) = FoundingState::load(&path_after(data))? else {
         return Ok(None);
     };
     // Left if the founder was killed right after founding; it holds secrets and says nothing new.
     let before = path_before(data);
     files::remove_file(&before).map_err(|error| IdentityError::io(&before, &error))?;
-    Ok(Some(Registrar::new(data.to_owned(), state)))
+    Ok(Some(Registrar::new(data.to_owned(), state, secret)))
 }
 
 /// Before founding there is nobody to talk to.

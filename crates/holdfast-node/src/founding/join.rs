@@ -1,81 +1,47 @@
-//! The joining node: registers with the founder and waits until the cluster stands.
+//! The joining node: finds the founder, registers with it and waits until the cluster stands.
 //!
 //! Its key is durable before the founder first hears of it, and its identity before `join` answers; in between it may
-//! be killed at any time and comes back as the same node. It waits for ever: the other nodes may be racked tomorrow.
+//! be killed at any time and comes back as the same node. It waits for ever, for the founder as for a file: the other nodes may
+//! be racked tomorrow. Who was tried and why each failed is said when it changes, and every half minute.
 
-use super::message::{ANSWER_BYTES_MAX, Founded, Message, ReceiveError, receive, send};
-use super::pin::{PinnedAuthority, WrongAuthority};
+use super::admission::Admission;
+use super::message::{ANSWER_BYTES_MAX, Founded, Message, receive};
+use super::register::{Attempt, Joining, Registered, register, unexpected};
+use super::registered_with::RegisteredWith;
 use super::registration::About;
-use super::token::JoinToken;
+use super::seeds::{SeedAddress, Seeds};
 use super::{Founding, FoundingError};
 use crate::identity::authority::{fingerprint, generate_key, public_key};
-use crate::identity::files::{self, SECRET};
+use crate::identity::files::{self, PUBLIC, SECRET};
 use crate::identity::{Identity, IdentityError, PRIVATE_KEY_TAG, from_pem, to_pem};
-use crate::peer::frame::Kind;
-use crate::peer::{HandshakeError, Reader, Secured, WireError, Writer, any_member, dial_tls, stranger, tune};
-use rustls::ClientConfig;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::TcpStream;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-/// Connect, TLS, register and the founder's sync.
+/// Connect, TLS, proofs, registration and the founder's sync.
 const REGISTER_WITHIN: Duration = Duration::from_secs(10);
+/// An address that has not answered by then is not waited for: the next is tried beside it.
+const NEXT_AFTER: Duration = Duration::from_millis(300);
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// An operator who starts the founder last should not have to wait for the joiners.
 const BACKOFF_MAX: Duration = Duration::from_secs(3);
+/// How often the log says what is waited for although nothing changed.
+const SAY_EVERY: Duration = Duration::from_secs(30);
 
 /// What a joining node needs to know.
 #[derive(Clone, Debug)]
 pub struct JoinConfig {
     /// The node's data directory; must exist.
     pub data: PathBuf,
-    /// The founder's node port: `host:port`.
-    pub founder: String,
-    /// From the founder's output.
-    pub token: JoinToken,
+    /// Where the founder may be.
+    pub seeds: Seeds,
+    /// From the founder's output, or given to all nodes alike.
+    pub admission: Admission,
     /// This node. Its node port should listen already: members dial it as soon as the cluster stands.
     pub about: About,
-}
-
-/// Why an attempt ended.
-enum Attempt {
-    /// Worth another try.
-    Again(String),
-    /// The operator must act.
-    Fatal(FoundingError),
-}
-
-impl From<io::Error> for Attempt {
-    fn from(error: io::Error) -> Self {
-        Self::Again(error.to_string())
-    }
-}
-
-impl From<WireError> for Attempt {
-    fn from(error: WireError) -> Self {
-        Self::Again(error.to_string())
-    }
-}
-
-impl From<ReceiveError> for Attempt {
-    fn from(error: ReceiveError) -> Self {
-        Self::Again(error.to_string())
-    }
-}
-
-impl From<HandshakeError> for Attempt {
-    fn from(error: HandshakeError) -> Self {
-        match error {
-            HandshakeError::Tls(rustls::Error::InvalidCertificate(_)) => {
-                Self::Fatal(FoundingError::Founder(WrongAuthority.to_string()))
-            }
-            other => Self::Again(other.to_string()),
-        }
-    }
 }
 
 /// Registers and waits until the cluster is founded. The identity is durable when this answers.
@@ -87,20 +53,30 @@ pub async fn join(config: JoinConfig) -> Result<Founding, FoundingError> {
     }
     let key_path = config.data.join("identity.joining");
     let key = load_or_make_key(&key_path)?;
-    let tls = stranger(Arc::new(PinnedAuthority(config.token.fingerprint)))?;
+    let public_key = public_key(&key)?;
+    let mut waiting = Waiting::default();
     let mut backoff = BACKOFF_MIN;
-    let founded = loop {
-        match attempt(&config, &tls, &key).await {
-            Ok(founded) => break founded,
-            Err(Attempt::Fatal(error)) => return Err(error),
-            Err(Attempt::Again(why)) => {
-                warn!(founder = config.founder, "not registered yet, trying again: {why}");
-                sleep(backoff).await;
-                backoff = (backoff * 2).min(BACKOFF_MAX);
+    let (founded, with) = loop {
+        let why = match config.admission.read() {
+            Err(why) => why,
+            Ok(pass) => {
+                let joining = Joining {
+                    about: config.about.clone(),
+                    pass,
+                    key: key.clone(),
+                    public_key: public_key.clone(),
+                };
+                match attempt(&config, joining).await {
+                    Ok(founded) => break founded,
+                    Err(Attempt::Denied(error) | Attempt::Fatal(error)) => return Err(error),
+                    Err(Attempt::Again(why)) => why,
+                }
             }
-        }
+        };
+        waiting.say(&config.seeds, why);
+        sleep(backoff).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
     };
-    check(&founded, &config, &key)?;
     let identity = Identity {
         cluster: founded.cluster,
         node: founded.node,
@@ -112,9 +88,12 @@ pub async fn join(config: JoinConfig) -> Result<Founding, FoundingError> {
         secret: founded.secret,
         layout: founded.payload,
     };
-    identity.create(&config.data, &[])?;
+    identity.create(&config.data, &[(RegisteredWith::FILE, with.encode(), PUBLIC)])?;
     files::remove_file(&key_path).map_err(|error| IdentityError::io(&key_path, &error))?;
-    info!(cluster = %identity.cluster, node = %identity.node, "this node is a member of a founded cluster");
+    info!(
+        cluster = %identity.cluster, node = %identity.node, registered_with = %with,
+        "this node is a member of a founded cluster"
+    );
     Ok(Founding {
         identity,
         members: founded.members,
@@ -138,72 +117,120 @@ fn load_or_make_key(path: &Path) -> Result<Vec<u8>, FoundingError> {
     }
 }
 
-/// One connection: from registering to the founding, if it lasts that long.
-async fn attempt(config: &JoinConfig, tls: &Arc<ClientConfig>, key: &[u8]) -> Result<Box<Founded>, Attempt> {
-    let (mut reader, _writer, registered) = match timeout(REGISTER_WITHIN, register(config, tls, key)).await {
-        Ok(result) => result?,
-        Err(_) => return Err(Attempt::Again("no answer in time".into())),
-    };
-    match registered {
-        Message::Registered {
-            node,
-            registered,
-            expected,
-        } => {
-            info!(%node, registered, expected, "registered; waiting for the other nodes");
+/// What was last said of why this node still waits.
+struct Waiting {
+    since: Instant,
+    said: Option<(String, Instant)>,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            said: None,
         }
-        other => return Err(unexpected(other)),
-    }
-    match receive(&mut reader, ANSWER_BYTES_MAX).await? {
-        Message::Founded(founded) => Ok(founded),
-        other => Err(unexpected(other)),
     }
 }
 
-async fn register(
-    config: &JoinConfig,
-    tls: &Arc<ClientConfig>,
-    key: &[u8],
-) -> Result<(Reader, Writer, Message), Attempt> {
-    let stream = TcpStream::connect(&config.founder).await?;
-    tune(&stream)?;
-    let name = any_member(config.token.cluster).ok_or_else(|| Attempt::Again("the cluster has no name".into()))?;
-    let Secured {
-        mut reader, mut writer, ..
-    } = dial_tls(stream, tls.clone(), name).await?;
-    // Said before that, a registration could arrive together with the end of the handshake, where nothing may follow.
-    reader.expect(Kind::Welcome).await?;
-    let public_key = public_key(key).map_err(|error| Attempt::Fatal(error.into()))?;
-    let register = Message::Register {
-        cluster: config.token.cluster,
-        secret: config.token.secret,
-        public_key,
-        about: config.about.clone(),
+impl Waiting {
+    fn say(&mut self, seeds: &Seeds, why: String) {
+        let said = self.said.as_ref();
+        if said.is_some_and(|(said, at)| *said == why && at.elapsed() < SAY_EVERY) {
+            return;
+        }
+        warn!(%seeds, waited_s = self.since.elapsed().as_secs(), "not registered yet, trying again: {why}");
+        self.said = Some((why, Instant::now()));
+    }
+}
+
+/// One round over all seeds: from looking for the founder to the founding, if the connection lasts that long.
+async fn attempt(config: &JoinConfig, joining: Joining) -> Result<(Box<Founded>, RegisteredWith), Attempt> {
+    let (addresses, mut problems) = config.seeds.addresses(&config.about.node_address).await;
+    let joining = Arc::new(joining);
+    let registered = match register_anywhere(&joining, addresses).await {
+        Ok(registered) => registered,
+        Err(failed) => {
+            let (mut denied, mut told) = (Vec::new(), Vec::new());
+            for (address, attempt) in failed {
+                told.push(format!("{address}: {attempt}"));
+                match attempt {
+                    Attempt::Fatal(error) => return Err(Attempt::Fatal(error)),
+                    Attempt::Denied(error) => denied.push(error),
+                    Attempt::Again(_) => {}
+                }
+            }
+            // With a token at hand there is nothing to wait for once everybody has refused it.
+            let nobody_left = problems.is_empty() && denied.len() == told.len();
+            if let (true, false, Some(error)) = (nobody_left, config.admission.may_change(), denied.pop()) {
+                return Err(Attempt::Denied(error));
+            }
+            told.append(&mut problems);
+            return Err(Attempt::Again(told.join("; ")));
+        }
     };
-    send(&mut writer, &register).await?;
-    let answer = receive(&mut reader, ANSWER_BYTES_MAX).await?;
-    Ok((reader, writer, answer))
+    let with = RegisteredWith {
+        address: registered.at.seed.clone(),
+        founder: registered.founder,
+        name: registered.founder_name.clone(),
+    };
+    info!(
+        node = %registered.node, with = %with, at = %registered.at.address, registered = registered.registered,
+        expected = registered.expected, "registered; waiting for the other nodes"
+    );
+    let at = registered.at.clone();
+    let founded = until_founded(registered, &joining)
+        .await
+        .map_err(|attempt| match attempt {
+            Attempt::Again(why) => Attempt::Again(format!("{at}: registered, but {why}")),
+            other => other,
+        })?;
+    Ok((founded, with))
 }
 
-fn unexpected(message: Message) -> Attempt {
-    Attempt::Fatal(match message {
-        Message::Refused { reason } => FoundingError::Refused(reason),
-        _ => FoundingError::Founder("the founder answers out of turn; is it of the same version?".into()),
-    })
+/// Tries one address after the other, beside those that are slow. The first with which the node is on record counts.
+async fn register_anywhere(
+    joining: &Arc<Joining>,
+    addresses: Vec<SeedAddress>,
+) -> Result<Registered, Vec<(SeedAddress, Attempt)>> {
+    let mut tries = JoinSet::new();
+    let mut left = addresses.into_iter();
+    let mut failed = Vec::new();
+    loop {
+        if let Some(address) = left.next() {
+            let joining = joining.clone();
+            tries.spawn(async move {
+                let registering = timeout(REGISTER_WITHIN, register(&joining, address.clone())).await;
+                let late = || Attempt::Again(format!("no answer within {} s", REGISTER_WITHIN.as_secs()));
+                (address, registering.unwrap_or_else(|_| Err(late())))
+            });
+        }
+        // What still runs is given up with the set.
+        match timeout(NEXT_AFTER, tries.join_next()).await {
+            Ok(Some(Ok((_, Ok(registered))))) => return Ok(registered),
+            Ok(Some(Ok((address, Err(attempt))))) => failed.push((address, attempt)),
+            Ok(None) if left.len() == 0 => return Err(failed),
+            Ok(Some(Err(_)) | None) | Err(_) => {}
+        }
+    }
 }
 
-/// The founder is trusted, but a mistake of its must not become this node's identity.
-fn check(founded: &Founded, config: &JoinConfig, key: &[u8]) -> Result<(), FoundingError> {
-    let mine = public_key(key)?;
-    let listed = founded
+async fn until_founded(mut registered: Registered, joining: &Joining) -> Result<Box<Founded>, Attempt> {
+    let answer = receive(&mut registered.reader, ANSWER_BYTES_MAX).await;
+    let answer = answer.map_err(|error| Attempt::Again(format!("the connection ended: {error}")))?;
+    // Kept open until here: its end would be the end of the registration's connection.
+    drop(registered.writer);
+    let Message::Founded(founded) = answer else {
+        return Err(unexpected(answer));
+    };
+    // The founder is trusted, but a mistake of its must not become this node's identity.
+    let is_listed = founded
         .members
         .iter()
-        .any(|member| member.id == founded.node && member.public_key == mine);
-    if founded.cluster != config.token.cluster || fingerprint(&founded.authority) != config.token.fingerprint || !listed
-    {
-        return Err(FoundingError::Founder(
+        .any(|member| member.id == founded.node && member.public_key == joining.public_key);
+    if founded.cluster != registered.cluster || fingerprint(&founded.authority) != registered.authority || !is_listed {
+        return Err(Attempt::Fatal(FoundingError::Founder(
             "the founder's answer is not about this node and this cluster".into(),
-        ));
+        )));
     }
-    Ok(())
+    Ok(founded)
 }

@@ -1,40 +1,54 @@
-//! What a registering node and the founder say to each other, inside TLS whose server was pinned by the token.
+//! What a registering node and the founder say to each other, inside TLS.
 //!
-//! The founder welcomes whoever comes; then Register → Registered (the id is durable) → Founded, on one connection that the joining node keeps open; or Refused
-//! at any point, with the reason for the operator. Each is a frame of kind `Join`: a version, a kind and fields. Whoever
-//! registers has proved nothing yet, so his frames may be [`REGISTER_BYTES_MAX`] long and no longer; the founder was
-//! pinned and may send up to [`ANSWER_BYTES_MAX`].
+//! The founder welcomes whoever comes, with a Challenge; then Prove → Proof (each side knows the secret, see `proof.rs`) → Register →
+//! Registered (the id is durable) → Founded, on one connection that the joining node keeps open; or Refused
+//! at any point, with the reason for the operator. Each is a frame of kind `Join`: a version, a kind and fields. Nobody has
+//! proved anything before Registered, so frames up to there may be [`REGISTER_BYTES_MAX`] long and no longer; a founder that has
+//! may send up to [`ANSWER_BYTES_MAX`].
 
 use super::encoding::{Fields, Malformed, put_bytes};
+use super::proof::Means;
 use super::registration::{About, PUBLIC_KEY_BYTES_MAX, Registration, TEXT_BYTES_MAX, decode_all, encode_all};
-use super::token::TokenSecret;
 use crate::identity::ClusterSecret;
 use crate::peer::frame::Kind;
 use crate::peer::{Reader, WireError, Writer};
 use holdfast_core::ids::{ClusterId, NodeId};
 
-/// Six texts, a key and a secret.
+/// Six texts, a key and a signature.
 pub const REGISTER_BYTES_MAX: usize = 4096;
 /// A thousand members with their addresses, certificates, and a first layout.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 const DER_BYTES_MAX: usize = 4096;
 const PAYLOAD_BYTES_MAX: usize = 8 << 20;
 const REASON_BYTES_MAX: usize = 1024;
-const VERSION: u8 = 1;
+/// An ECDSA signature in DER has 72 bytes at most.
+const SIGNATURE_BYTES_MAX: usize = 128;
+const VERSION: u8 = 2;
 
 /// One message.
 #[derive(Debug)]
 pub enum Message {
-    /// A node wants to be a member.
+    /// Whose founder this is, and what is to be proved over.
+    Challenge { cluster: ClusterId, nonce: [u8; 32] },
+    /// The joining node knows the secret.
+    Prove {
+        means: Means,
+        nonce: [u8; 32],
+        proof: [u8; 32],
+    },
+    /// So does the founder.
+    Proof { proof: [u8; 32] },
+    /// A node wants to be a member, and has this key.
     Register {
-        cluster: ClusterId,
-        secret: TokenSecret,
         public_key: Vec<u8>,
+        signature: Vec<u8>,
         about: About,
     },
-    /// It is on record; so many of so many are.
+    /// It is on record, with this founder; so many of so many are.
     Registered {
         node: NodeId,
+        founder: NodeId,
+        founder_name: String,
         registered: u32,
         expected: u32,
     },
@@ -69,25 +83,45 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         match self {
+            Self::Challenge { cluster, nonce } => {
+                out.push(5);
+                out.extend_from_slice(&cluster.0.to_le_bytes());
+                out.extend_from_slice(nonce);
+            }
+            Self::Prove { means, nonce, proof } => {
+                out.push(6);
+                out.push(match means {
+                    Means::Token => 0,
+                    Means::Secret => 1,
+                });
+                out.extend_from_slice(nonce);
+                out.extend_from_slice(proof);
+            }
+            Self::Proof { proof } => {
+                out.push(7);
+                out.extend_from_slice(proof);
+            }
             Self::Register {
-                cluster,
-                secret,
                 public_key,
+                signature,
                 about,
             } => {
                 out.push(1);
-                out.extend_from_slice(&cluster.0.to_le_bytes());
-                out.extend_from_slice(&secret.0);
                 put_bytes(&mut out, public_key);
+                put_bytes(&mut out, signature);
                 about.encode(&mut out);
             }
             Self::Registered {
                 node,
+                founder,
+                founder_name,
                 registered,
                 expected,
             } => {
                 out.push(2);
                 out.extend_from_slice(&node.0.to_le_bytes());
+                out.extend_from_slice(&founder.0.to_le_bytes());
+                put_bytes(&mut out, founder_name.as_bytes());
                 out.extend_from_slice(&registered.to_le_bytes());
                 out.extend_from_slice(&expected.to_le_bytes());
             }
@@ -121,13 +155,14 @@ impl Message {
         }
         let message = match fields.u8()? {
             1 => Self::Register {
-                cluster: ClusterId(fields.u128()?),
-                secret: TokenSecret(fields.array()?),
                 public_key: fields.bytes(PUBLIC_KEY_BYTES_MAX)?.to_vec(),
+                signature: fields.bytes(SIGNATURE_BYTES_MAX)?.to_vec(),
                 about: About::decode(&mut fields)?,
             },
             2 => Self::Registered {
                 node: NodeId(fields.u64()?),
+                founder: NodeId(fields.u64()?),
+                founder_name: printable(&fields.text(TEXT_BYTES_MAX)?),
                 registered: fields.u32()?,
                 expected: fields.u32()?,
             },
@@ -142,17 +177,32 @@ impl Message {
                 payload: fields.bytes(PAYLOAD_BYTES_MAX)?.to_vec(),
             })),
             4 => Self::Refused {
-                reason: fields
-                    .text(REASON_BYTES_MAX)?
-                    .chars()
-                    .map(|c| if c.is_control() { ' ' } else { c })
-                    .collect(),
+                reason: printable(&fields.text(REASON_BYTES_MAX)?),
             },
+            5 => Self::Challenge {
+                cluster: ClusterId(fields.u128()?),
+                nonce: fields.array()?,
+            },
+            6 => Self::Prove {
+                means: match fields.u8()? {
+                    0 => Means::Token,
+                    1 => Means::Secret,
+                    _ => return Err(Malformed),
+                },
+                nonce: fields.array()?,
+                proof: fields.array()?,
+            },
+            7 => Self::Proof { proof: fields.array()? },
             _ => return Err(Malformed),
         };
         fields.end()?;
         Ok(message)
     }
+}
+
+/// What goes into a log must not begin a line of it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Sends one message.
@@ -184,11 +234,12 @@ pub async fn receive(reader: &mut Reader, bytes_max: usize) -> Result<Message, R
     Message::decode(&frame.payload).map_err(ReceiveError::Malformed)
 }
 
-const _: () = assert!(REGISTER_BYTES_MAX > 2 + 16 + 16 + 4 + PUBLIC_KEY_BYTES_MAX + 6 * (4 + TEXT_BYTES_MAX) + 8);
+const _: () =
+    assert!(REGISTER_BYTES_MAX > 2 + 4 + PUBLIC_KEY_BYTES_MAX + 4 + SIGNATURE_BYTES_MAX + 6 * (4 + TEXT_BYTES_MAX) + 8);
 
 #[cfg(test)]
 mod tests {
-    use super::{About, Founded, Message, Registration, TokenSecret};
+    use super::{About, Founded, Means, Message, Registration};
     use crate::identity::ClusterSecret;
     use holdfast_core::ids::{ClusterId, NodeId};
     use proptest::prelude::{any, proptest};
@@ -201,14 +252,25 @@ mod tests {
             ..About::default()
         };
         vec![
-            Message::Register {
+            Message::Challenge {
                 cluster: ClusterId(1),
-                secret: TokenSecret([2; 16]),
+                nonce: [2; 32],
+            },
+            Message::Prove {
+                means: Means::Secret,
+                nonce: [3; 32],
+                proof: [4; 32],
+            },
+            Message::Proof { proof: [5; 32] },
+            Message::Register {
                 public_key: vec![4; 65],
+                signature: vec![5; 72],
                 about: about.clone(),
             },
             Message::Registered {
                 node: NodeId(3),
+                founder: NodeId(4),
+                founder_name: "f".into(),
                 registered: 1,
                 expected: 3,
             },
@@ -246,15 +308,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(kind in 0_u8..6, bytes in any::<Vec<u8>>()) {
+        fn arbitrary_bytes_never_panic(kind in 0_u8..9, bytes in any::<Vec<u8>>()) {
             let _ = Message::decode(&bytes);
-            let mut framed = vec![1, kind];
+            let mut framed = vec![super::VERSION, kind];
             framed.extend_from_slice(&bytes);
             let _ = Message::decode(&framed);
         }
 
         #[test]
-        fn damaged_messages_never_panic(which in 0_usize..4, at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+        fn damaged_messages_never_panic(which in 0_usize..7, at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
             let mut bytes = examples().swap_remove(which).encode();
             let at = at.index(bytes.len());
             bytes[at] = byte;

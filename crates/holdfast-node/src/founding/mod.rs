@@ -1,31 +1,44 @@
 //! How a cluster begins, once (rule L7): one node founds it, the others register, and all get the same members.
 //!
 //! `--found N` makes the authority and a join token and waits until N nodes, itself included, are on record; then the
-//! caller computes what to hand out (the first layout, opaque here) and everybody gets it. A node registers with the
-//! token, by which it trusts the founder and the founder trusts it; it is known by its public key from then on, so that
-//! either side may be killed at any moment and the same exchange, repeated, gives the same ids.
+//! caller computes what to hand out (the first layout, opaque here) and everybody gets it. A node looks for the founder among
+//! its seeds and registers with the token, or with a secret that all nodes were given; each side proves that it knows it before
+//! it believes the other. The node is known by its public key from then on, so that either side may be killed at any moment and
+//! the same exchange, repeated, gives the same ids.
 //!
 //! Invariants: what is answered was durable before; no node gets two ids, no id goes to two nodes; a data directory has
-//! a whole identity or none; a node that joins never founds. Whoever cannot prove the token learns nothing and leaves
-//! nothing behind.
+//! a whole identity or none; a node that joins never founds. Whoever cannot prove the secret learns nothing and leaves
+//! nothing behind, and whoever has no registered key learns nothing once the cluster stands.
 //!
 //! Weak: only the founder can repeat a lost answer. Joining a cluster that stands already is a change of its layout and
 //! does not go this way.
 
-mod encoding;
+mod admission;
+mod challenge;
+pub(crate) mod encoding;
 mod found;
+#[cfg(test)]
+mod in_between;
 mod join;
 mod message;
-mod pin;
+pub(crate) mod pin;
+mod proof;
+mod register;
+mod registered_with;
 mod registrar;
 mod registration;
+mod seeds;
 mod state;
 mod token;
 
+pub use admission::Admission;
 pub use found::{FoundConfig, Founder, found_alone, found_together, late_answers};
 pub use join::{JoinConfig, join};
+pub use proof::SharedSecret;
+pub use registered_with::RegisteredWith;
 pub use registration::{About, Registration};
-pub use token::{JoinToken, TokenError};
+pub use seeds::{SeedAddress, Seeds, same_address};
+pub use token::{JoinToken, TokenError, TokenSecret};
 
 use crate::identity::authority::AuthorityError;
 use crate::identity::{Identity, IdentityError};

@@ -1,14 +1,17 @@
-//! Trusting a cluster that was never seen before: by the fingerprint of its authority, from the join token.
+//! Whom a joining node lets show its certificate, before it knows anything of the cluster.
 //!
-//! The founder sends its authority's certificate along with its own. The one whose SHA-256 is the token's becomes the
-//! only root for this connection, and the ordinary verification does the rest; nothing of it is skipped.
+//! A founder sends its authority's certificate along with its own. With a token, the one whose SHA-256 is the token's becomes
+//! the only root for this connection. With a secret that all nodes were given there is nothing to compare with yet: then any
+//! authority will do for the handshake, nothing but a proof is said over the connection, and the certificate shown is part of
+//! what both sides prove (`proof.rs`). The ordinary verification of the node's certificate against that root is done in both cases.
 
 use crate::identity::authority::fingerprint;
 use crate::peer::provider;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
@@ -24,11 +27,28 @@ impl std::fmt::Display for WrongAuthority {
 
 impl std::error::Error for WrongAuthority {}
 
-/// Accepts members of the cluster whose authority has this fingerprint.
-#[derive(Debug)]
-pub struct PinnedAuthority(pub [u8; 32]);
+/// Which authorities may vouch for a founder.
+#[derive(Clone, Copy, Debug)]
+pub enum Trusted {
+    /// The one with this fingerprint.
+    Pinned([u8; 32]),
+    /// Whichever it shows: it will have to be proved.
+    Any,
+}
 
-impl ServerCertVerifier for PinnedAuthority {
+impl Trusted {
+    /// The certificate that is taken for the authority's: what is compared, verified against and proved over is the same one.
+    pub fn authority<'a, 'b>(&self, sent_along: &'a [CertificateDer<'b>]) -> Option<&'a CertificateDer<'b>> {
+        match self {
+            Self::Pinned(pinned) => sent_along
+                .iter()
+                .find(|certificate| fingerprint(certificate) == *pinned),
+            Self::Any => sent_along.first(),
+        }
+    }
+}
+
+impl ServerCertVerifier for Trusted {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -37,16 +57,22 @@ impl ServerCertVerifier for PinnedAuthority {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let pinned = intermediates
-            .iter()
-            .find(|certificate| fingerprint(certificate) == self.0);
         let wrong = || Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(WrongAuthority))));
         let mut roots = RootCertStore::empty();
-        roots.add(pinned.ok_or_else(wrong)?.clone().into_owned())?;
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?
-            .verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+        roots.add(self.authority(intermediates).ok_or_else(wrong)?.clone().into_owned())?;
+        let algorithms = provider().signature_verification_algorithms;
+        match self {
+            Self::Pinned(_) => WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+                .build()
+                .map_err(|error| Error::General(error.to_string()))?
+                .verify_server_cert(end_entity, &[], server_name, ocsp_response, now),
+            // The name of a cluster that is not known yet cannot be asked for.
+            Self::Any => {
+                let node = ParsedCertificate::try_from(end_entity)?;
+                verify_server_cert_signed_by_trust_anchor(&node, &roots, &[], now, algorithms.all)?;
+                Ok(ServerCertVerified::assertion())
+            }
+        }
     }
 
     fn verify_tls12_signature(

@@ -1,28 +1,29 @@
-//! Serves nodes that register: proves their token, puts them on record, and answers when the cluster stands.
+//! Serves nodes that register: has them prove that they know the secret, and proves it in turn; puts them on record, and answers
+//! when the cluster stands.
 //!
 //! Files are written on the task that serves a registration. It is a few milliseconds for each node of a cluster, once
 //! in its life; handing them to another thread would not be worth its code.
 
-use super::message::{Founded, Message, REGISTER_BYTES_MAX, receive, send};
+use super::challenge::{Keys, REGISTER_WITHIN, Refusal, challenge};
+use super::message::{Founded, Message, send};
+use super::proof::{SharedSecret, Transcript};
+use super::registered_with::RegisteredWith;
 use super::registration::{About, NODES_MAX, Registration};
 use super::state::{FoundingState, path_before};
-use super::token::TokenSecret;
 use super::{Founding, FoundingError};
-use crate::identity::files::{self, SECRET};
+use crate::identity::authority::fingerprint;
+use crate::identity::files::{self, PUBLIC, SECRET};
 use crate::peer::{Reader, Strangers, Writer};
-use holdfast_core::ids::{ClusterId, NodeId};
+use holdfast_core::ids::NodeId;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-/// A registration fits one packet; whoever needs longer for it does not mean to register.
-const REGISTER_WITHIN: Duration = Duration::from_secs(5);
-/// Connections that have not proved the token yet.
+/// Connections that have not proved anything yet.
 const UNPROVED_MAX: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
@@ -33,15 +34,23 @@ struct News {
 }
 
 /// Serves nodes that register.
-#[derive(Debug)]
 pub struct Registrar {
     data: PathBuf,
+    keys: Keys,
     state: Mutex<FoundingState>,
     news: watch::Sender<News>,
     unproved: Arc<Semaphore>,
     serving: Mutex<JoinSet<()>>,
     /// Handed to the tasks, which outlive the call that spawns them.
     this: Weak<Self>,
+}
+
+impl std::fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registrar")
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Strangers for Registrar {
@@ -58,10 +67,11 @@ impl Strangers for Registrar {
 }
 
 impl Registrar {
-    pub fn new(data: PathBuf, state: FoundingState) -> Arc<Self> {
+    pub fn new(data: PathBuf, state: FoundingState, secret: Option<&SharedSecret>) -> Arc<Self> {
         let (news, _) = watch::channel(News::of(&state));
         Arc::new_cyclic(|this| Self {
             data,
+            keys: Keys::new(&state.token_secret, secret),
             state: Mutex::new(state),
             news,
             unproved: Arc::new(Semaphore::new(UNPROVED_MAX)),
@@ -91,30 +101,32 @@ impl Registrar {
             warn!(%address, "too many unproved registrations at a time; one refused");
             return;
         };
-        let register = match timeout(REGISTER_WITHIN, receive(&mut reader, REGISTER_BYTES_MAX)).await {
-            Ok(Ok(message)) => message,
-            Ok(Err(error)) => {
-                warn!(%address, "registration refused: {error}");
-                return;
-            }
-            Err(_) => {
-                warn!(%address, "registration refused: nothing came in time");
-                return;
-            }
+        let (cluster, authority) = {
+            let state = self.state();
+            (state.cluster, fingerprint(state.authority.certificate()))
         };
-        let node = match self.register(register) {
+        let proved = challenge(&self.keys, cluster, authority, &mut reader, &mut writer).await;
+        let registered = proved.and_then(|(seen, message)| self.register(&seen, message).map_err(Refusal::Told));
+        let node = match registered {
             Ok(node) => node,
-            Err(reason) => {
+            Err(Refusal::Told(reason)) => {
                 warn!(%address, "registration refused: {reason}");
                 let _ = timeout(REGISTER_WITHIN, send(&mut writer, &Message::Refused { reason })).await;
+                return;
+            }
+            Err(Refusal::Silent(why)) => {
+                warn!(%address, "registration refused: {why}");
                 return;
             }
         };
         drop(permit);
         let mut news = self.news.subscribe();
         let latest = *news.borrow_and_update();
+        let (founder, founder_name) = self.founder();
         let registered = Message::Registered {
             node,
+            founder,
+            founder_name,
             registered: latest.registered,
             expected: latest.expected,
         };
@@ -136,19 +148,45 @@ impl Registrar {
         }
     }
 
+    fn founder(&self) -> (NodeId, String) {
+        let state = self.state();
+        let founder = state.registrations.first();
+        founder.map_or((NodeId(0), String::new()), |founder| {
+            (founder.id, founder.about.name.clone())
+        })
+    }
+
+    /// Tells the log who is on record and how many are missing.
+    pub fn say_who_is_there(&self) {
+        let state = self.state();
+        let there: Vec<&str> = state
+            .registrations
+            .iter()
+            .map(|node| node.about.name.as_str())
+            .collect();
+        info!(
+            registered = there.len(),
+            expected = state.expected,
+            there = there.join(", "),
+            "waiting for more nodes to register. If this node was a member of a cluster before, it has lost its identity: stop it, and \
+             put back the identity directory"
+        );
+    }
+
     /// Puts a node on record, durably, or says why not.
-    fn register(&self, message: Message) -> Result<NodeId, String> {
+    fn register(&self, seen: &Transcript, message: Message) -> Result<NodeId, String> {
         let Message::Register {
-            cluster,
-            secret,
             public_key,
+            signature,
             about,
         } = message
         else {
             return Err("this is not a registration".into());
         };
+        if !seen.is_signed(&public_key, &signature) {
+            return Err("the registration is not signed with the key that it names".into());
+        }
         let mut state = self.state();
-        prove(&state, cluster, &secret)?;
         about.check()?;
         let known = state
             .registrations
@@ -212,8 +250,17 @@ impl Registrar {
             return Err(FoundingError::Settings("a cluster needs a node".into()));
         };
         let identity = state.identity(founder, key, &payload)?;
+        let with = RegisteredWith {
+            address: founder.about.node_address.clone(),
+            founder: founder.id,
+            name: founder.about.name.clone(),
+        };
         state.payload = Some(payload);
-        if let Err(error) = identity.create(&self.data, &[("founding", state.encode(), SECRET)]) {
+        let further = [
+            ("founding", state.encode(), SECRET),
+            (RegisteredWith::FILE, with.encode(), PUBLIC),
+        ];
+        if let Err(error) = identity.create(&self.data, &further) {
             state.payload = None;
             return Err(error.into());
         }
@@ -282,19 +329,6 @@ fn taken(state: &FoundingState, known: Option<usize>, about: &About) -> Result<(
             "another node registered with the node address {}",
             about.node_address
         ));
-    }
-    Ok(())
-}
-
-fn prove(state: &FoundingState, cluster: ClusterId, secret: &TokenSecret) -> Result<(), String> {
-    if cluster != state.cluster {
-        return Err(format!(
-            "the join token is for cluster {cluster}, this is cluster {}",
-            state.cluster
-        ));
-    }
-    if !state.token_secret.matches(secret) {
-        return Err("the join token is not valid; copy it again from the founder".into());
     }
     Ok(())
 }

@@ -41,6 +41,18 @@ pub struct JoinToken {
     pub secret: TokenSecret,
 }
 
+impl JoinToken {
+    /// A token of its parts.
+    #[must_use]
+    pub const fn new(cluster: ClusterId, fingerprint: [u8; 32], secret: [u8; 16]) -> Self {
+        Self {
+            cluster,
+            fingerprint,
+            secret: TokenSecret(secret),
+        }
+    }
+}
+
 /// A string that is not a join token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenError {

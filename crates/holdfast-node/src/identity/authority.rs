@@ -50,7 +50,13 @@ pub fn node_name(node: NodeId, cluster: ClusterId) -> String {
     format!("node-{node}.{cluster}.holdfast")
 }
 
-/// The name that every certificate of the cluster carries beside the node's own.
+/// The name in a gateway's certificate. It carries no other: no gateway can be taken for a node.
+#[must_use]
+pub fn gateway_name(gateway: NodeId, cluster: ClusterId) -> String {
+    format!("gateway-{gateway}.{cluster}.holdfast")
+}
+
+/// The name that every node's certificate carries beside its own.
 #[must_use]
 pub fn cluster_name(cluster: ClusterId) -> String {
     format!("{cluster}.holdfast")
@@ -140,18 +146,34 @@ impl Authority {
 
     /// Signs a certificate that binds a public key to a node id; in DER.
     pub fn admit(&self, node: NodeId, public_key: &[u8]) -> Result<Vec<u8>, AuthorityError> {
+        let names = vec![node_name(node, self.cluster), cluster_name(self.cluster)];
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(public_key, names, usages)
+    }
+
+    /// The same for a gateway, which nobody dials.
+    pub fn admit_gateway(&self, gateway: NodeId, public_key: &[u8]) -> Result<Vec<u8>, AuthorityError> {
+        let names = vec![gateway_name(gateway, self.cluster)];
+        self.sign(public_key, names, vec![ExtendedKeyUsagePurpose::ClientAuth])
+    }
+
+    fn sign(
+        &self,
+        public_key: &[u8],
+        names: Vec<String>,
+        usages: Vec<ExtendedKeyUsagePurpose>,
+    ) -> Result<Vec<u8>, AuthorityError> {
         if public_key.len() != PUBLIC_KEY_BYTES || public_key[0] != 4 {
             return Err(AuthorityError(
                 "the node's public key is not an uncompressed P-256 point".into(),
             ));
         }
-        let mut params = CertificateParams::new(vec![node_name(node, self.cluster), cluster_name(self.cluster)])?;
+        let own_name = names.first().cloned().unwrap_or_default();
+        let mut params = CertificateParams::new(names)?;
         params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, node_name(node, self.cluster));
+        params.distinguished_name.push(DnType::CommonName, own_name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = usages;
         params.use_authority_key_identifier_extension = true;
         let issuer = Issuer::new(authority_params(self.cluster), &self.key);
         Ok(params.signed_by(&NodeKey(public_key), &issuer)?.der().to_vec())

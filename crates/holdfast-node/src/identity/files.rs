@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Readable by the owner only.
 pub const SECRET: u32 = 0o600;
@@ -15,7 +15,7 @@ pub const PUBLIC: u32 = 0o644;
 
 /// Replaces or makes a file, atomically and durably.
 pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    let beside = beside(path);
     write_synced(&beside, bytes, mode)?;
     fs::rename(&beside, path)?;
     sync_parent(path)
@@ -26,7 +26,7 @@ pub fn publish_directory(path: &Path, files: &[(&str, Vec<u8>, u32)]) -> io::Res
     if path.exists() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists already"));
     }
-    let beside = path.with_extension("new");
+    let beside = beside(path);
     match fs::remove_dir_all(&beside) {
         // Left by an attempt that was cut short.
         Ok(()) => {}
@@ -58,6 +58,14 @@ pub fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A name of its own for what is being written. Were an ending only replaced, the directory `identity`, cut short, would lie
+/// where the file `identity.founding` wants to be written.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
 }
 
 fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

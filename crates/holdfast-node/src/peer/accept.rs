@@ -6,10 +6,11 @@
 
 use super::frame::{Hello, Kind, Lane};
 use super::handshake::{self, HandshakeError, Secured};
-use super::tls::{ALPN_JOIN, names_node};
+use super::tls::{ALPN_GATEWAY, ALPN_JOIN, names_gateway, names_node};
 use super::wire::{Reader, WireError, Writer};
-use super::{Peer, Shared};
+use super::{Peer, Shared, guests};
 use holdfast_core::ids::NodeId;
+use rustls::pki_types::CertificateDer;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -174,13 +175,22 @@ async fn identify(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) 
         mut writer,
         certificate,
         alpn,
+        ..
     } = secured.map_err(|error| cause(&error))?;
-    if alpn.as_deref() == Some(ALPN_JOIN) {
-        let Some(strangers) = &shared.config.strangers else {
-            return Err(Refused(
-                "join",
-                "it wants to register, but this node does not take registrations".into(),
-            ));
+    let stranger = match alpn.as_deref() {
+        Some(ALPN_JOIN) => Some((
+            &shared.config.strangers,
+            "it wants to register, but this node takes no registrations",
+        )),
+        Some(ALPN_GATEWAY) => Some((
+            &shared.config.gateways,
+            "it wants to be a gateway, but this node admits none",
+        )),
+        _ => None,
+    };
+    if let Some((served_by, otherwise)) = stranger {
+        let Some(strangers) = served_by else {
+            return Err(Refused("join", otherwise.into()));
         };
         // Also here the side that accepts speaks first; see `handshake`.
         answer(&mut writer, Kind::Welcome)
@@ -203,6 +213,9 @@ async fn identify(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) 
         .map_err(greeting)?;
     writer.flush().await.map_err(greeting)?;
     let hello = reader.hello().await.map_err(greeting)?;
+    if matches!(hello.lane, Lane::GatewaySmall | Lane::GatewayBulk) {
+        return identify_gateway(shared, &certificate, hello, reader, writer).await;
+    }
     let peer = shared.peer(hello.node);
     let objection = shared.objection(&hello).or_else(|| {
         if !names_node(&certificate, hello.node, hello.cluster) {
@@ -222,6 +235,30 @@ async fn identify(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) 
         return Err(Refused("greeting", objection));
     };
     welcome(shared, peer, hello, reader, writer)
+}
+
+async fn identify_gateway(
+    shared: &Arc<Shared>,
+    certificate: &CertificateDer<'_>,
+    hello: Hello,
+    reader: Reader,
+    mut writer: Writer,
+) -> Result<(), Refused> {
+    let objection = shared.objection(&hello).or_else(|| {
+        let is_named = names_gateway(certificate, hello.node, hello.cluster);
+        let otherwise = || {
+            format!(
+                "it says it is gateway {}, which its certificate does not say",
+                hello.node
+            )
+        };
+        (!is_named).then(otherwise)
+    });
+    if let Some(objection) = objection {
+        writer.refuse(&objection).await;
+        return Err(Refused("greeting", objection));
+    }
+    guests::welcome(shared, hello, reader, writer).map_err(|why| Refused("gateway", why))
 }
 
 fn welcome(shared: &Arc<Shared>, peer: Arc<Peer>, hello: Hello, reader: Reader, writer: Writer) -> Result<(), Refused> {

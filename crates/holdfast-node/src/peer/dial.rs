@@ -6,7 +6,7 @@
 
 use super::frame::{Hello, Kind, Lane};
 use super::handshake::{self, Secured};
-use super::outbox::Outgoing;
+use super::outbox::{Due, Outbox, Outgoing};
 use super::tls::server_name;
 use super::wire::{Reader, WireError, Writer};
 use super::{Greeting, Peer, Shared, random_u128};
@@ -36,14 +36,14 @@ const BULK_IDLE: Duration = Duration::from_secs(30);
 
 /// Runs until aborted.
 pub async fn keep_dialling(shared: Arc<Shared>, peer: Arc<Peer>) {
-    let mut backoff = BACKOFF_MIN;
+    let mut backoff = Backoff::default();
     loop {
         let was_up = Instant::now();
         let connects = peer.outbox.counters.connects.load(Ordering::Relaxed);
         let error = session(&shared, &peer).await;
         if peer.outbox.counters.connects.load(Ordering::Relaxed) > connects {
             info!(peer = %peer.id, after_ms = was_up.elapsed().as_millis(), "connection to peer lost: {error}");
-            backoff = BACKOFF_MIN;
+            backoff = Backoff::default();
         } else if let Some(left_out) = shared.refusals.tell(&format!("dial {}", peer.id)) {
             let address = peer.address.lock().unwrap_or_else(PoisonError::into_inner).clone();
             match error {
@@ -54,9 +54,27 @@ pub async fn keep_dialling(shared: Arc<Shared>, peer: Arc<Peer>) {
             }
         }
         tokio::select! {
-            () = sleep(jittered(backoff)) => backoff = (backoff * 2).min(BACKOFF_MAX),
+            () = sleep(backoff.next()) => {}
             () = peer.redial.notified() => {}
         }
+    }
+}
+
+/// Growing waits between attempts.
+pub(super) struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(BACKOFF_MIN)
+    }
+}
+
+impl Backoff {
+    /// How long to wait now.
+    pub(super) fn next(&mut self) -> Duration {
+        let wait = jittered(self.0);
+        self.0 = (self.0 * 2).min(BACKOFF_MAX);
+        wait
     }
 }
 
@@ -103,7 +121,7 @@ async fn session(shared: &Arc<Shared>, peer: &Arc<Peer>) -> WireError {
     }
     beside.spawn(watch(reader, peer.clone()));
     tokio::select! {
-        error = send_small(writer, peer) => error,
+        error = send_small(writer, &peer.outbox) => error,
         ended = beside.join_next() => match ended {
             Some(Ok(error)) => error,
             Some(Err(panic)) => WireError::Io(io::Error::other(panic.to_string())),
@@ -150,23 +168,26 @@ fn timed_out(what: &str) -> WireError {
 }
 
 /// Writes small messages, as many as wait in one write.
-async fn send_small(mut writer: Writer, peer: &Peer) -> WireError {
+pub(super) async fn send_small(mut writer: Writer, outbox: &Outbox) -> WireError {
     let mut batch: Vec<Outgoing> = Vec::new();
     loop {
-        let ping = peer.outbox.take_small(BATCH_BYTES_MAX, &mut batch).await;
+        let due = outbox.take_small(BATCH_BYTES_MAX, &mut batch).await;
         let messages = batch.len();
-        match in_time(write_batch(&mut writer, ping, &mut batch)).await {
-            Ok(bytes) => count_sent(peer, messages, bytes),
+        match in_time(write_batch(&mut writer, due, &mut batch)).await {
+            Ok(bytes) => count_sent(outbox, messages, bytes),
             Err(error) => {
-                peer.outbox.dropped(messages);
+                outbox.dropped(messages);
                 return error;
             }
         }
     }
 }
 
-async fn write_batch(writer: &mut Writer, ping: bool, batch: &mut Vec<Outgoing>) -> Result<usize, WireError> {
-    if ping {
+async fn write_batch(writer: &mut Writer, due: Due, batch: &mut Vec<Outgoing>) -> Result<usize, WireError> {
+    if due.pong {
+        writer.put(Kind::Pong, &[], &[]).await?;
+    }
+    if due.ping {
         writer.put(Kind::Ping, &[], &[]).await?;
     }
     let mut bytes = 0;
@@ -185,19 +206,30 @@ async fn in_time<T>(write: impl Future<Output = Result<T, WireError>>) -> Result
     }
 }
 
-fn count_sent(peer: &Peer, messages: usize, bytes: usize) {
-    peer.outbox.counters.sent.fetch_add(messages as u64, Ordering::Relaxed);
-    peer.outbox
-        .counters
-        .sent_bytes
-        .fetch_add(bytes as u64, Ordering::Relaxed);
+pub(super) fn count_sent(outbox: &Outbox, messages: usize, bytes: usize) {
+    outbox.counters.sent.fetch_add(messages as u64, Ordering::Relaxed);
+    outbox.counters.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+}
+
+/// Writes one frame, unless the other side does not read.
+pub(super) async fn write_in_time(
+    writer: &mut Writer,
+    kind: Kind,
+    head: &[u8],
+    payload: &[u8],
+) -> Result<(), WireError> {
+    in_time(async {
+        writer.put(kind, head, payload).await?;
+        writer.flush().await
+    })
+    .await
 }
 
 /// Sends large messages one after the other over a connection of its own, made when first needed. Never ends by itself:
 /// a failed transfer loses its message, not the session.
 async fn send_bulk(shared: Arc<Shared>, peer: Arc<Peer>, session: u128) -> WireError {
     let mut connection: Option<(Reader, Writer, Hello)> = None;
-    let mut backoff = BACKOFF_MIN;
+    let mut backoff = Backoff::default();
     loop {
         let message = if connection.is_some() {
             match timeout(BULK_IDLE, peer.outbox.take_bulk()).await {
@@ -213,15 +245,14 @@ async fn send_bulk(shared: Arc<Shared>, peer: Arc<Peer>, session: u128) -> WireE
         let bytes = message.head.len() + message.payload.len();
         match transfer(&shared, &peer, session, &mut connection, message).await {
             Ok(()) => {
-                backoff = BACKOFF_MIN;
-                count_sent(&peer, 1, bytes);
+                backoff = Backoff::default();
+                count_sent(&peer.outbox, 1, bytes);
             }
             Err(error) => {
                 connection = None;
                 peer.outbox.dropped(1);
                 debug!(peer = %peer.id, bytes, "large message lost: {error}");
-                sleep(jittered(backoff)).await;
-                backoff = (backoff * 2).min(BACKOFF_MAX);
+                sleep(backoff.next()).await;
             }
         }
     }
@@ -240,11 +271,7 @@ async fn transfer(
     let Some((_, writer, _)) = connection else {
         return Err(WireError::Closed);
     };
-    in_time(async {
-        writer.put(Kind::Message, &message.head, &message.payload).await?;
-        writer.flush().await
-    })
-    .await
+    write_in_time(writer, Kind::Message, &message.head, &message.payload).await
 }
 
 /// Notices that the peer is gone: the connection ends, or a ping is not answered.

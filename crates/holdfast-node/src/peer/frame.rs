@@ -37,7 +37,7 @@ pub enum Kind {
     Message = 4,
     /// Are you there?
     Ping = 5,
-    /// I am here; the only frame an accepting side sends after its welcome.
+    /// I am here; the only frame that a member sends after its welcome on a connection that it accepted from another.
     Pong = 6,
     /// What a registering node and the founder say to each other; the payload is theirs.
     Join = 7,
@@ -159,6 +159,10 @@ pub enum Lane {
     Small,
     /// One large message at a time, beside the small ones.
     Bulk,
+    /// Small messages of a gateway and for it; its life is the life of the session.
+    GatewaySmall,
+    /// Large messages of a gateway and for it, one at a time each way.
+    GatewayBulk,
 }
 
 /// What a node says of itself when a connection begins.
@@ -198,6 +202,8 @@ impl Hello {
         out.push(match self.lane {
             Lane::Small => 0,
             Lane::Bulk => 1,
+            Lane::GatewaySmall => 2,
+            Lane::GatewayBulk => 3,
         });
         out.extend_from_slice(&self.format_levels.0.to_le_bytes());
         out.extend_from_slice(&self.format_levels.1.to_le_bytes());
@@ -222,6 +228,8 @@ impl Hello {
         let lane = match take::<1>(from)? {
             [0] => Lane::Small,
             [1] => Lane::Bulk,
+            [2] => Lane::GatewaySmall,
+            [3] => Lane::GatewayBulk,
             _ => return Err(FrameError::BadHello),
         };
         let format_levels = (u16::from_le_bytes(take(from)?), u16::from_le_bytes(take(from)?));

@@ -85,6 +85,8 @@ pub struct Secured {
     pub writer: Writer,
     /// What the other side showed, verified; none if it showed nothing.
     pub certificate: Option<CertificateDer<'static>>,
+    /// What it sent along with that: its authority's certificate, if it is a node.
+    pub sent_along: Vec<CertificateDer<'static>>,
     /// What the other side wants here.
     pub alpn: Option<Vec<u8>>,
 }
@@ -219,11 +221,9 @@ async fn shake(mut stream: TcpStream, mut tls: impl Handshaking) -> Result<Secur
     if !incoming.is_empty() || tls.common().is_handshaking() {
         return Err(HandshakeError::OutOfTurn);
     }
-    let certificate = tls
-        .common()
-        .peer_certificates()
-        .and_then(|chain| chain.first())
-        .map(|own| own.clone().into_owned());
+    let mut shown = tls.common().peer_certificates().unwrap_or_default().iter();
+    let certificate = shown.next().map(|own| own.clone().into_owned());
+    let sent_along = shown.map(|further| further.clone().into_owned()).collect();
     let alpn = tls.common().alpn_protocol().map(<[u8]>::to_vec);
     let (ExtractedSecrets { tx, rx }, keys) = tls.finish()?;
     let keys: SharedKeys = Arc::new(Mutex::new(keys));
@@ -234,6 +234,7 @@ async fn shake(mut stream: TcpStream, mut tls: impl Handshaking) -> Result<Secur
         reader: Reader::new(read, opener),
         writer: Writer::new(write, sealer),
         certificate,
+        sent_along,
         alpn,
     })
 }

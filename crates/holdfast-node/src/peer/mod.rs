@@ -16,7 +16,9 @@
 mod accept;
 mod dial;
 pub mod frame;
+mod guests;
 mod handshake;
+mod hosts;
 mod outbox;
 mod record;
 mod refusals;
@@ -24,9 +26,12 @@ mod tls;
 mod wire;
 
 pub use accept::tune;
+#[cfg(test)]
+pub use handshake::accept as accept_tls;
 pub use handshake::{HandshakeError, Secured, dial as dial_tls};
+pub use hosts::{HostReceiver, Hosts};
 pub use outbox::Sent;
-pub use tls::{ALPN_JOIN, Credentials, CredentialsError, any_member, provider, stranger};
+pub use tls::{ALPN_GATEWAY, ALPN_JOIN, Credentials, CredentialsError, any_member, provider, stranger};
 pub use wire::{Incoming, Reader, WireError, Writer};
 
 use bytes::Bytes;
@@ -52,6 +57,10 @@ pub trait Receiver: Send + Sync + 'static {
     fn up(&self, peer: &Greeting);
     /// Messages to this member are dropped from now on, and those sent lately may be lost.
     fn down(&self, peer: NodeId);
+    /// A message from a gateway, which may ask far less than a member.
+    fn guest_message(&self, from: NodeId, head: Bytes, payload: Bytes) {
+        let _ = (from, head, payload);
+    }
 }
 
 /// Serves connections of nodes that have no certificate yet; see `founding`.
@@ -122,6 +131,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// Who answers nodes that want to register, if anyone does.
     pub strangers: Option<Arc<dyn Strangers>>,
+    /// Who answers gateways that want a certificate, if anyone does.
+    pub gateways: Option<Arc<dyn Strangers>>,
 }
 
 /// Figures of one peer, since this process started.
@@ -166,6 +177,7 @@ struct Shared {
     dialling_tls: Arc<ClientConfig>,
     peers: RwLock<BTreeMap<NodeId, (Arc<Peer>, AbortHandle)>>,
     accepted: accept::Accepted,
+    guests: guests::Guests,
     refusals: Refusals,
 }
 
@@ -273,6 +285,7 @@ impl Peers {
             dialling_tls,
             peers: RwLock::default(),
             accepted: accept::Accepted::default(),
+            guests: guests::Guests::default(),
             refusals: Refusals::default(),
         });
         // First who they are, then the door: a member that has been waiting at it would be refused as a stranger.
@@ -287,7 +300,9 @@ impl Peers {
         let peers = self.shared.peers.read().unwrap_or_else(PoisonError::into_inner);
         match peers.get(&to) {
             Some((peer, _)) => peer.outbox.push(Outgoing { head, payload }),
-            None => Sent::Unknown,
+            None if to == self.shared.config.credentials.node => Sent::Unknown,
+            // Whoever is no member is a gateway, which may have gone.
+            None => self.shared.guests.send(to, Outgoing { head, payload }),
         }
     }
 
@@ -295,6 +310,12 @@ impl Peers {
     /// stays until it breaks). Must be called within a tokio runtime.
     pub fn set_members(&self, members: Vec<Member>) {
         self.shared.set_members(members);
+    }
+
+    /// How many gateways are connected.
+    #[must_use]
+    pub fn gateways(&self) -> usize {
+        self.shared.guests.count()
     }
 
     /// Whether messages to this member are sent at present.

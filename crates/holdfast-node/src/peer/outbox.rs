@@ -53,9 +53,18 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Queues {
     up: bool,
-    ping: bool,
+    due: Due,
     small: Queue,
     bulk: Queue,
+}
+
+/// What is to be sent ahead of the messages that wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Due {
+    /// Are you there?
+    pub ping: bool,
+    /// I am.
+    pub pong: bool,
 }
 
 /// Counters of one peer since this process started.
@@ -151,7 +160,7 @@ impl Outbox {
         let (small, bulk) = {
             let mut queues = self.lock();
             queues.up = false;
-            queues.ping = false;
+            queues.due = Due::default();
             (std::mem::take(&mut queues.small), std::mem::take(&mut queues.bulk))
         };
         self.dropped(small.messages.len() + bulk.messages.len());
@@ -164,17 +173,23 @@ impl Outbox {
 
     /// Asks the writer of small messages to send a ping ahead of what waits.
     pub fn request_ping(&self) {
-        self.lock().ping = true;
+        self.lock().due.ping = true;
+        self.small_ready.notify_one();
+    }
+
+    /// Has a ping answered ahead of what waits.
+    pub fn request_pong(&self) {
+        self.lock().due.pong = true;
         self.small_ready.notify_one();
     }
 
     /// Waits until small messages are there and moves up to `bytes_max` of them (but at least one) into `batch`.
-    /// Answers whether a ping is to be sent before them; then the batch may be empty.
-    pub async fn take_small(&self, bytes_max: usize, batch: &mut Vec<Outgoing>) -> bool {
+    /// Answers what is to be sent before them; then the batch may be empty.
+    pub async fn take_small(&self, bytes_max: usize, batch: &mut Vec<Outgoing>) -> Due {
         loop {
             {
                 let mut queues = self.lock();
-                let ping = std::mem::take(&mut queues.ping);
+                let due = std::mem::take(&mut queues.due);
                 let mut taken = 0;
                 while let Some(next) = queues.small.messages.front() {
                     let cost = next.cost();
@@ -187,8 +202,8 @@ impl Outbox {
                     queues.small.bytes -= cost;
                     batch.extend(queues.small.messages.pop_front());
                 }
-                if taken > 0 || ping {
-                    return ping;
+                if taken > 0 || due != Due::default() {
+                    return due;
                 }
             }
             self.small_ready.notified().await;

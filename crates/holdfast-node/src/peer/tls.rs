@@ -5,7 +5,7 @@
 //! cluster's authority; which member it is stands in the certificate's name ([`node_name`]) and is checked against the
 //! greeting on both sides. Whoever has no certificate may do one thing, register (rule L7), and says so by its ALPN.
 
-use crate::identity::authority::{cluster_name, node_name};
+use crate::identity::authority::{cluster_name, gateway_name, node_name};
 use holdfast_core::ids::{ClusterId, NodeId};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::verify_server_name;
@@ -18,7 +18,9 @@ use std::sync::Arc;
 /// ALPN of a member that wants to send messages.
 pub const ALPN_PEER: &[u8] = b"holdfast-peer/1";
 /// ALPN of a node without certificate that wants to register.
-pub const ALPN_JOIN: &[u8] = b"holdfast-join/1";
+pub const ALPN_JOIN: &[u8] = b"holdfast-join/2";
+/// ALPN of a gateway without certificate that wants one.
+pub const ALPN_GATEWAY: &[u8] = b"holdfast-gateway/1";
 
 /// What a node shows and trusts. All in DER.
 #[derive(Clone)]
@@ -100,7 +102,7 @@ impl Credentials {
             .with_client_cert_verifier(members)
             .with_single_cert(self.chain(), self.private_key())
             .map_err(unusable)?;
-        config.alpn_protocols = vec![ALPN_PEER.to_vec(), ALPN_JOIN.to_vec()];
+        config.alpn_protocols = vec![ALPN_PEER.to_vec(), ALPN_JOIN.to_vec(), ALPN_GATEWAY.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.enable_secret_extraction = true;
@@ -122,15 +124,15 @@ impl Credentials {
     }
 }
 
-/// How a node without certificate dials, trusting what `verifier` trusts.
-pub fn stranger(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, CredentialsError> {
+/// How a node or gateway without certificate dials, trusting what `verifier` trusts; `alpn` says what it wants.
+pub fn stranger(verifier: Arc<dyn ServerCertVerifier>, alpn: &[u8]) -> Result<Arc<ClientConfig>, CredentialsError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(unusable)?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
     config.enable_secret_extraction = true;
     Ok(Arc::new(config))
@@ -148,10 +150,19 @@ pub fn any_member(cluster: ClusterId) -> Option<ServerName<'static>> {
 
 /// Whether a certificate, already verified against the authority, names this node.
 pub fn names_node(certificate: &CertificateDer<'_>, node: NodeId, cluster: ClusterId) -> bool {
-    let Some(name) = server_name(node, cluster) else {
+    names(certificate, node_name(node, cluster))
+}
+
+fn names(certificate: &CertificateDer<'_>, name: String) -> bool {
+    let Ok(name) = ServerName::try_from(name) else {
         return false;
     };
     ParsedCertificate::try_from(certificate).is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok())
+}
+
+/// Whether a certificate, already verified against the authority, names this gateway.
+pub fn names_gateway(certificate: &CertificateDer<'_>, gateway: NodeId, cluster: ClusterId) -> bool {
+    names(certificate, gateway_name(gateway, cluster))
 }
 
 /// aws-lc-rs with AES-128-GCM before the rest.

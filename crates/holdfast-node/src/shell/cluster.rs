@@ -1,6 +1,8 @@
 //! What founding hands to every member, and what each keeps beside its certificate: the layout, where the members can
 //! be reached, and the root key. Opaque to `founding`.
 
+use std::collections::BTreeMap;
+
 use holdfast_core::codec::{DecodeError, Reader, Writer};
 use holdfast_core::ids::NodeId;
 use holdfast_core::layout::{Layout, Member, PLACE_NAME_BYTES_MAX};
@@ -54,6 +56,12 @@ impl std::fmt::Debug for RootKey {
 }
 
 impl Cluster {
+    /// The node ports of all members.
+    pub(super) fn peer_addresses(&self) -> BTreeMap<NodeId, String> {
+        let addresses = self.addresses.iter();
+        addresses.map(|member| (member.node, member.peer.clone())).collect()
+    }
+
     /// The cluster that these nodes found.
     ///
     /// # Errors

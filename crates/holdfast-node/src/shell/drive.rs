@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use holdfast_core::ids::NodeId;
+use holdfast_core::message::Message;
 use holdfast_core::node::{Effect, Input};
 use holdfast_core::storage::{ChunkToken, ChunkWriteError, ReadError, WriteSeq};
 use holdfast_core::time::Now;
@@ -98,6 +99,7 @@ impl Inner {
                     let _ = client.send(answer);
                 }
             }
+            Effect::Found(..) => {}
             Effect::RegistryChanged(registry) => {
                 let mut current = self.registry.write().unwrap_or_else(PoisonError::into_inner);
                 *current = registry;
@@ -170,6 +172,26 @@ impl Receiver for PeerEvents {
         match decode(head, payload) {
             Ok(envelope) => self.feed(Input::Peer(from, envelope)),
             Err(error) => tracing::error!(%from, ?error, "a member sent what cannot be read; is its version too new?"),
+        }
+    }
+
+    fn guest_message(&self, from: NodeId, head: Bytes, payload: Bytes) {
+        match decode(head, payload) {
+            // A gateway hands over what clients ask, answers homes that ask back, and asks its way; no more.
+            Ok(envelope)
+                if matches!(
+                    envelope.message,
+                    Message::Forward { .. } | Message::ClaimReply { .. } | Message::Find { .. }
+                ) =>
+            {
+                self.feed(Input::Peer(from, envelope));
+            }
+            Ok(_) => {
+                tracing::warn!(gateway = %from, "a gateway sent what is not for gateways to send; it is not heard")
+            }
+            Err(error) => {
+                tracing::warn!(gateway = %from, ?error, "a gateway sent what cannot be read; is its version too new?");
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use holdfast_core::node::Input;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use super::whisper::whispered;
 use super::{Inner, Shell, StartError};
 use crate::gossip::{Config, Datagrams, Figures, Receiver};
 
@@ -24,8 +25,10 @@ struct ToCore {
 
 impl Receiver for ToCore {
     fn datagram(&self, from: NodeId, bytes: Bytes) {
-        if let Some(inner) = self.inner.upgrade() {
-            inner.feed(Input::Datagram(from, bytes));
+        let Some(inner) = self.inner.upgrade() else { return };
+        match whispered(&bytes) {
+            Some(words) => inner.hear(from, words),
+            None => inner.feed(Input::Datagram(from, bytes)),
         }
     }
 }

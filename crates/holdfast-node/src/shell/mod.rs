@@ -5,19 +5,16 @@
 //! effects are carried out after the lock is released. The road not taken is a thread of its own for the core: each
 //! request would wake it twice, which costs more than the request.
 
-mod bodies;
-mod body_memory;
+mod ask;
 mod cluster;
+mod direct;
 mod drive;
 mod members;
-mod objects;
-mod registry;
 mod timer;
-mod tokens;
+mod whisper;
 
-pub use bodies::{BodyReader, ChunkedWriter};
 pub use cluster::{Addresses, Cluster, RootKey};
-pub use registry::{CreateBucket, DeleteBucketFault};
+pub use whisper::WHISPER_BYTES_MAX;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -25,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
+use bytes::Bytes;
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::{ActorId, NodeId};
@@ -38,6 +36,8 @@ use holdfast_store::{Engine, Options};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 
+use crate::desk::{Desk, DeskConfig, context_key};
+use crate::gateway::{Admission, AtTheDoor};
 use crate::gossip::Datagrams;
 use crate::identity::{Identity, IdentityError, Stored, note_stored, stored};
 use crate::peer::{self, Peers, Strangers};
@@ -194,6 +194,7 @@ impl std::error::Error for StartError {}
 #[derive(Clone)]
 pub struct Shell {
     inner: Arc<Inner>,
+    desk: Desk,
 }
 
 struct Inner {
@@ -207,9 +208,6 @@ struct Inner {
     waiting: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
     next_token: AtomicU64,
     registry: RwLock<Arc<Registry>>,
-    key_lookups: registry::Lookups,
-    /// Room for bodies under way.
-    bodies: body_memory::BodyMemory,
     /// How many rows of the registry the log was told could not be read.
     entries_unreadable: AtomicU64,
     cluster: Cluster,
@@ -219,10 +217,10 @@ struct Inner {
     /// Members whose messages were dropped because too much waited: to be compared with once that is over.
     missed: Mutex<Vec<NodeId>>,
     stopping: AtomicBool,
-    /// See [`Forgetting::commit_within_ms`].
-    commit_within_ms: u64,
     /// Events, and when they happened; `None` once the node is about to end.
     news: Mutex<Option<broadcast::Sender<(u64, ClusterEvent)>>>,
+    /// What other members' front ends say.
+    whispers: broadcast::Sender<(NodeId, Bytes)>,
     store_events: Arc<drive::StoreEvents>,
     on_end: Box<dyn Fn(End) + Send + Sync>,
     on_rest: Box<dyn Fn() + Send + Sync>,
@@ -231,6 +229,15 @@ struct Inner {
 struct Core {
     node: Node,
     engine: Engine,
+}
+
+/// Front ends put their requests to a node as to any desk.
+impl std::ops::Deref for Shell {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        &self.desk
+    }
 }
 
 impl Shell {
@@ -262,6 +269,7 @@ impl Shell {
             fingerprint_key: FingerprintKey(config.identity.secret.derive("fingerprints")),
             compare_every_ms: config.upkeep.compare_every_ms,
             scrub_every_ms: config.upkeep.scrub_every_ms,
+            addresses: Arc::new(cluster.peer_addresses()),
             gossip_seed: random_u64(),
             planted: None,
         };
@@ -271,8 +279,6 @@ impl Shell {
         let (actor, boot, entries_unreadable) = (node.actor(), node.boot(), node.entries_unreadable());
         let inner = Arc::new(Inner {
             registry: RwLock::new(node.registry()),
-            key_lookups: registry::Lookups::default(),
-            bodies: body_memory::BodyMemory::new(config.body_bytes_max),
             entries_unreadable: AtomicU64::new(0),
             core: Mutex::new(Core { node, engine }),
             peers: OnceLock::new(),
@@ -287,8 +293,8 @@ impl Shell {
             missed: Mutex::new(Vec::new()),
             stopping: AtomicBool::new(false),
             store_events: completions.clone(),
-            commit_within_ms: config.forgetting.commit_within_ms,
             news: Mutex::new(Some(broadcast::Sender::new(NEWS_MAX))),
+            whispers: broadcast::Sender::new(whisper::WHISPERS_KEPT_MAX),
             on_end: config.on_end,
             on_rest: config.on_rest,
         });
@@ -299,7 +305,29 @@ impl Shell {
         inner.gossip(address)?;
         tokio::spawn(timer::run(Arc::downgrade(&inner)));
         inner.connect(actor, boot, listener, config.strangers)?;
-        Ok(Self { inner })
+        let desk = Desk::new(
+            inner.clone(),
+            DeskConfig {
+                root: inner.cluster.root.clone(),
+                context_key: context_key(&inner.identity.secret),
+                body_bytes_max: config.body_bytes_max,
+                commit_within_ms: config.forgetting.commit_within_ms,
+            },
+        );
+        Ok(Self { inner, desk })
+    }
+
+    /// Where front ends put their requests.
+    #[must_use]
+    pub const fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// How often in this run a bucket or access key on this disk could not be read: damaged, or written by a newer
+    /// version.
+    #[must_use]
+    pub fn entries_unreadable(&self) -> u64 {
+        self.inner.lock_core().node.entries_unreadable()
     }
 
     /// This member's id.
@@ -386,11 +414,19 @@ impl Inner {
             members: members.collect(),
             bounds: peer::Bounds::default(),
             strangers,
+            gateways: Some(self.admission()),
         };
         let receiver = Arc::new(drive::PeerEvents::new(self));
         let peers = Peers::start(config, listener, receiver).map_err(StartError::Credentials)?;
         let _ = self.peers.set(peers);
         Ok(())
+    }
+
+    /// Every member admits gateways.
+    fn admission(&self) -> Arc<dyn Strangers> {
+        let contacts = self.cluster.peer_addresses().into_iter().collect();
+        let admission = Admission::new(self.identity.clone(), self.cluster.root.clone(), contacts);
+        Arc::new(AtTheDoor(admission))
     }
 
     fn lock_core(&self) -> std::sync::MutexGuard<'_, Core> {
@@ -409,13 +445,13 @@ fn kernel_boot_id() -> [u8; 16] {
 }
 
 /// A random number from the operating system.
-fn random_u64() -> u64 {
+pub(crate) fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
     u64::from_be_bytes(bytes)
 }
 
 /// A random 128-bit name.
-fn random_u128() -> u128 {
+pub(crate) fn random_u128() -> u128 {
     (u128::from(random_u64()) << 64) | u128::from(random_u64())
 }

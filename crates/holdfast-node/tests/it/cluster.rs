@@ -129,6 +129,7 @@ impl Node {
             members,
             bounds,
             strangers: None,
+            gateways: None,
         };
         self.peers = Some(Peers::start(config, self.listener.clone(), Arc::new(Recorder(sender))).expect("start"));
     }

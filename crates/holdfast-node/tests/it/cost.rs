@@ -71,6 +71,7 @@ async fn pair(scratch: &Scratch) -> Vec<(NodeId, Arc<Peers>, Arc<Echo>)> {
             members: node.founding.peers(),
             bounds: Bounds::default(),
             strangers: None,
+            gateways: None,
         };
         let peers = Arc::new(Peers::start(config, node.listener.clone(), echo.clone()).expect("start"));
         pair.push((node.id(), peers, echo));

@@ -2,8 +2,8 @@
 
 use crate::cluster::{Scratch, about, listener};
 use holdfast_node::founding::{
-    About, FoundConfig, Founder, Founding, FoundingError, JoinConfig, JoinToken, Registration, found_alone, join,
-    late_answers,
+    About, Admission, FoundConfig, Founder, Founding, FoundingError, JoinConfig, JoinToken, RegisteredWith,
+    Registration, Seeds, found_alone, join, late_answers,
 };
 use holdfast_node::identity::Identity;
 use holdfast_node::peer::{Bounds, Config, Greeting, Peers, Receiver, Strangers};
@@ -26,6 +26,7 @@ fn open(data: &Path, nodes: usize, address: SocketAddr) -> Founder {
         data: data.to_owned(),
         nodes,
         about: about("founder", address),
+        secret: None,
     })
     .expect("founder")
 }
@@ -39,8 +40,8 @@ fn run(founder: Founder, listener: Arc<TcpListener>) -> Running {
 fn joining(data: &Path, founder: SocketAddr, token: JoinToken, about: About) -> JoinConfig {
     JoinConfig {
         data: data.to_owned(),
-        founder: founder.to_string(),
-        token,
+        seeds: Seeds::parse(&founder.to_string(), 9002).expect("a seed"),
+        admission: Admission::Token(token),
         about,
     }
 }
@@ -57,7 +58,7 @@ impl Receiver for Nobody {
     fn down(&self, _: holdfast_core::ids::NodeId) {}
 }
 
-fn serve(founding: &Founding, strangers: Arc<dyn Strangers>, listener: Arc<TcpListener>) -> Peers {
+pub fn serve(founding: &Founding, strangers: Arc<dyn Strangers>, listener: Arc<TcpListener>) -> Peers {
     let config = Config {
         credentials: founding.identity.credentials(),
         actor: holdfast_core::ids::ActorId(1),
@@ -66,6 +67,7 @@ fn serve(founding: &Founding, strangers: Arc<dyn Strangers>, listener: Arc<TcpLi
         members: founding.peers(),
         bounds: Bounds::default(),
         strangers: Some(strangers),
+        gateways: None,
     };
     Peers::start(config, listener, Arc::new(Nobody)).expect("start")
 }
@@ -120,6 +122,14 @@ async fn three_nodes_found_a_cluster_though_one_comes_late() {
             stored.authority_key.is_some(),
             "every founding member can admit others later"
         );
+        let with = RegisteredWith::load(&scratch.directory(data))
+            .expect("load")
+            .expect("there");
+        assert_eq!(
+            (with.founder, with.name.as_str(), with.address),
+            (founder.identity.node, "founder", address.to_string()),
+            "each knows with whom it registered"
+        );
     }
     assert!(
         matches!(
@@ -132,6 +142,7 @@ async fn three_nodes_found_a_cluster_though_one_comes_late() {
         data: scratch.directory("f"),
         nodes: 3,
         about: about("founder", address),
+        secret: None,
     };
     assert!(
         matches!(Founder::open(again), Err(FoundingError::Settings(_))),
@@ -201,10 +212,10 @@ async fn a_lost_answer_is_repeated_and_strangers_are_turned_away() {
     std::fs::remove_dir_all(joiner_data.join("identity")).expect("remove");
     std::fs::write(joiner_data.join("identity.joining"), key).expect("write");
     // The founder was restarted, too.
-    let answers = late_answers(&founder_data)
+    let answers = late_answers(&founder_data, None)
         .expect("load")
         .expect("the founder has answers");
-    assert!(late_answers(&joiner_data).expect("load").is_none());
+    assert!(late_answers(&joiner_data, None).expect("load").is_none());
     let peers = serve(&founding, answers, door);
     let again = soon(join(joining(&joiner_data, address, token, about("a", "127.0.0.1:1"))))
         .await
@@ -257,14 +268,26 @@ async fn wrong_tokens_and_taken_names_are_told_to_the_operator() {
     );
     let reason = attempt("x", token, about("founder", "127.0.0.1:3")).await;
     assert!(reason.contains("another name"), "{reason}");
-    let reason = attempt("x", token, about("x", address)).await;
+    // It stays on record though its process ends.
+    let other = tokio::spawn(join(joining(
+        &scratch.directory("y"),
+        address,
+        token,
+        about("y", "y.example:4"),
+    )));
+    let recorded = |bytes: Vec<u8>| bytes.windows(11).any(|text| text == b"y.example:4");
+    while !std::fs::read(scratch.directory("f").join("identity.founding")).is_ok_and(recorded) {
+        sleep(Duration::from_millis(10)).await;
+    }
+    other.abort();
+    let reason = attempt("x", token, about("x", "y.example:4")).await;
     assert!(
         reason.contains("another node registered with the node address"),
         "{reason}"
     );
     let reason = attempt("x", token, about("x", "no port")).await;
     assert!(reason.contains("host:port"), "{reason}");
-    assert!(!running.is_finished(), "none of them counts");
+    assert!(!running.is_finished(), "none of the refused counts");
     running.abort();
 }
 
@@ -333,6 +356,29 @@ fn what_cannot_be_composed_is_not_founded() {
     assert_eq!(refused.expect_err("refused").to_string(), "too many");
     assert!(Identity::load(&data).expect("load").is_none());
     found_alone(&data, about("me", "127.0.0.1:9002"), payload).expect("founding");
+}
+
+/// A founder that was killed while it published its identity left `identity.new` behind, a directory, where its next start wanted to
+/// write the record of registrations: it did not start any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_identity_that_was_cut_short_is_in_nobodys_way() {
+    let scratch = Scratch::new();
+    let (door, address) = listener().await;
+    for node in ["f", "a"] {
+        let cut_short = scratch.directory(node).join("identity.new");
+        std::fs::create_dir(&cut_short).expect("directory");
+        std::fs::write(cut_short.join("node"), "").expect("write");
+    }
+    let founder = open(&scratch.directory("f"), 2, address);
+    let token = founder.token();
+    let running = run(founder, door);
+    let joined = joining(&scratch.directory("a"), address, token, about("a", "127.0.0.1:1"));
+    soon(join(joined)).await.expect("join");
+    soon(running).await.expect("task").expect("founding");
+    for node in ["f", "a"] {
+        assert!(Identity::load(&scratch.directory(node)).expect("load").is_some());
+        assert!(!scratch.directory(node).join("identity.new").exists());
+    }
 }
 
 #[test]

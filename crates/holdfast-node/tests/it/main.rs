@@ -4,6 +4,7 @@ mod cluster;
 mod cost;
 mod founding;
 mod gossip;
+mod joining;
 mod refusals;
 mod registry;
 mod sessions;

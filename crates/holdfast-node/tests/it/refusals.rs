@@ -166,7 +166,7 @@ async fn a_client_without_certificate_can_send_nothing() {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(identity.authority.clone().into()).expect("root");
     let provider = holdfast_node::peer::provider();
-    for alpn in [&b""[..], b"holdfast-peer/1", b"holdfast-join/1"] {
+    for alpn in [&b""[..], b"holdfast-peer/1", b"holdfast-join/2"] {
         let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("versions")

@@ -11,9 +11,10 @@ use holdfast_core::ids::{ObjectKey, RequestId, SYSTEM_BUCKET};
 use holdfast_core::registry::{Entry, access_key_row_key, bucket_row_key, system_settings};
 use holdfast_core::request::{Get, Put, PutValue, ReadFault, WantedBodies};
 use holdfast_core::wire::side::{decode_entry_row, encode_entry_with};
+use holdfast_node::desk::CreateBucket;
 use holdfast_node::founding::{Registration, found_together};
 use holdfast_node::identity::Identity;
-use holdfast_node::shell::{Cluster, CreateBucket, RootKey, Shell, ShellConfig};
+use holdfast_node::shell::{Cluster, RootKey, Shell, ShellConfig};
 use tokio::net::TcpListener;
 
 use crate::cluster::{Scratch, about, listener};

@@ -31,6 +31,9 @@ pub use operation::{Ask, Outcome};
 use operation::{Operation, Verdict};
 pub use setting::{Memory, Setting, Target};
 
+/// Of a thousand requests so many go through the gateway, where there is one.
+const THROUGH_GATEWAY: u64 = 400;
+
 /// What clients have to do with.
 pub(crate) struct Context<'a> {
     pub(crate) world: &'a mut World,
@@ -89,6 +92,7 @@ pub struct Workload {
     clients: Vec<Client>,
     tokens: BTreeMap<ClientToken, ClientIx>,
     rng: Rng,
+    gate_rng: Rng,
     setting: Setting,
     memory: Memory,
     phase: Phase,
@@ -108,6 +112,7 @@ impl Workload {
             clients: (0..plan.clients).map(|_| Client::default()).collect(),
             tokens: BTreeMap::new(),
             rng,
+            gate_rng: Rng::new(!plan.seed, Stream::Gateway),
             setting,
             memory: Memory::default(),
             phase: Phase::Preparing,
@@ -302,6 +307,8 @@ impl Workload {
 
     fn submit(&mut self, client: ClientIx, mut operation: Operation, world: &mut World, watch: &mut Watch) {
         let member = operation.choose_member(&mut self.rng, world);
+        let gate = world.gate_number().filter(|_| self.gate_rng.per_mille(THROUGH_GATEWAY));
+        let member = gate.unwrap_or(member);
         if operation.attempts > 0 {
             watch.coverage.reach(Reached::Retries);
         }

@@ -59,7 +59,7 @@ impl World {
                     self.queue.push(at_us, Event::PutAside { member, incarnation });
                 }
                 // The registry is asked for at the end, and compared with the disk.
-                Effect::RegistryChanged(_) => {}
+                Effect::RegistryChanged(_) | Effect::Found(..) => {}
             }
         }
         self.plan_disk(member);
@@ -226,8 +226,8 @@ impl World {
         }
     }
 
-    fn send(&mut self, watch: &mut Watch, from: usize, to: NodeId, envelope: Envelope) {
-        let Some(to) = self.ids.iter().position(|id| *id == to) else {
+    pub(super) fn send(&mut self, watch: &mut Watch, from: usize, to: NodeId, envelope: Envelope) {
+        let Some(to) = self.number_of(to) else {
             return;
         };
         let found = dots::check_message(&watch.truth, &envelope);
@@ -246,7 +246,7 @@ impl World {
         } else {
             envelope
         };
-        let to_incarnation = self.members[to].incarnation;
+        let to_incarnation = self.incarnation_of(to);
         if fate.late {
             watch.coverage.reach(Reached::MessagesLate);
         }
@@ -279,16 +279,15 @@ impl World {
         to_incarnation: u32,
         envelope: Envelope,
     ) {
-        let of = &self.members[to];
-        let same_session = of.incarnation == to_incarnation;
+        let takes = self.takes(to, to_incarnation);
         let is_cut = self.network.is_cut(from, to);
-        if of.is_up() && same_session && is_cut && self.plan.holds {
+        if takes && is_cut && self.plan.holds {
             // The connection goes on trying, and nobody has told the receiver that the sender has given up.
             let at_us = self.now_us + self.rng.between(RETRANSMIT_US, 2 * RETRANSMIT_US);
             watch.coverage.reach(Reached::MessagesHeld);
             return self.deliver_at(at_us, from, to, to_incarnation, envelope);
         }
-        if !of.is_up() || !same_session || is_cut {
+        if !takes || is_cut {
             watch.coverage.reach(Reached::MessagesLost);
             return;
         }
@@ -298,11 +297,13 @@ impl World {
         watch.trace.line(self.now_us, || {
             format!("n{to} <- n{from}: {}", describe::envelope(&envelope))
         });
-        let sender = self.ids[from];
-        self.feed(watch, to, Input::Peer(sender, envelope));
+        if self.is_gate(to) {
+            return self.gate_hears(watch, from, envelope);
+        }
+        self.feed(watch, to, Input::Peer(self.id_of(from), envelope));
     }
 
-    fn answer(&mut self, watch: &mut Watch, member: usize, token: ClientToken, answer: Answer) {
+    pub(super) fn answer(&mut self, watch: &mut Watch, member: usize, token: ClientToken, answer: Answer) {
         let in_flight = self.in_flight.remove(&token);
         if let Answer::Put(outcome) = &answer
             && let Some((write, w)) = in_flight.and_then(|at| at.write)

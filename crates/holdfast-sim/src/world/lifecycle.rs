@@ -30,6 +30,7 @@ const RUSH_US_MAX: u64 = 400_000;
 impl World {
     pub(super) fn start(&mut self, watch: &mut Watch, member: usize) {
         let fresh_actor = ActorId(self.rng.next_u64());
+        let addresses = self.addresses();
         let of = &mut self.members[member];
         if !of.is_down() {
             return;
@@ -54,6 +55,7 @@ impl World {
             fingerprint_key: FingerprintKey([7; 32]),
             compare_every_ms: COMPARE_EVERY_SHORT_MS,
             scrub_every_ms: SCRUB_EVERY_SHORT_MS,
+            addresses,
             gossip_seed: self.gossip_rng.next_u64(),
             planted: self.planted,
         };
@@ -102,6 +104,7 @@ impl World {
                 self.look(peer, member, 1_000, 2_000_000);
             }
         }
+        self.gate_looks(member, 1_000, 300_000);
     }
 
     /// A process is killed. `power` says that its machine loses power, and with it what was not synced.
@@ -143,6 +146,7 @@ impl World {
         for peer in (0..self.members.len()).filter(|peer| *peer != member) {
             self.look(peer, member, soon_us, late_us);
         }
+        self.gate_looks(member, soon_us, late_us);
         self.queue.push(self.now_us + restart_after_us, Event::Start { member });
     }
 
@@ -168,6 +172,7 @@ impl World {
         for peer in (0..self.members.len()).filter(|peer| *peer != member) {
             self.look(peer, member, 200, 50_000);
         }
+        self.gate_looks(member, 200, 50_000);
     }
 
     pub(super) fn stopped(&mut self, watch: &mut Watch, member: usize) {
@@ -187,13 +192,16 @@ impl World {
         self.queue.push(at_us, Event::Detect { from, to });
     }
 
-    fn reaches(&self, from: usize, to: usize) -> bool {
+    pub(super) fn reaches(&self, from: usize, to: usize) -> bool {
         let peer = &self.members[to];
         let still = peer.is_paused(self.now_us) && self.now_us - peer.paused_since_us > STILL_US_MAX;
         peer.is_up() && !still && !self.network.is_cut(from, to) && !self.network.is_cut(to, from)
     }
 
     pub(super) fn detect(&mut self, watch: &mut Watch, from: usize, to: usize) {
+        if self.is_gate(from) {
+            return self.gate_detects(watch, to);
+        }
         if !self.members[from].is_up() {
             return;
         }
@@ -225,6 +233,7 @@ impl World {
                 }
                 self.look(from, to, 1_000, 3_000_000);
             }
+            self.gate_looks(from, 1_000, 3_000_000);
         }
     }
 }

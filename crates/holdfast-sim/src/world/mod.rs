@@ -10,6 +10,7 @@ mod clock;
 mod disk;
 mod disks;
 mod faults;
+mod gate;
 mod lifecycle;
 mod member;
 mod network;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use holdfast_core::gateway;
 use holdfast_core::ids::{ChunkId, ClusterId, NodeId, Partition};
 use holdfast_core::layout::Layout;
 use holdfast_core::message::Envelope;
@@ -99,6 +101,11 @@ enum Event {
     },
     /// Somebody looks whether members see each other as they are.
     Inspect,
+    GateTimer {
+        planned_us: u64,
+        incarnation: u32,
+    },
+    GateDies,
     SyncDone {
         member: usize,
         incarnation: u32,
@@ -183,6 +190,7 @@ pub struct World {
     /// What gossip plans; it does not count when the run waits for silence.
     chatter: Queue<Event>,
     network: Network,
+    gate: Option<gate::Gate>,
     in_flight: BTreeMap<ClientToken, InFlight>,
     next_token: u64,
     lost_answers: u64,
@@ -221,7 +229,8 @@ impl World {
             gossip_rng: Rng::new(plan.seed, Stream::Gossip),
             queue: Queue::new(),
             chatter: Queue::new(),
-            network: Network::new(ids.len(), plan.latency_us),
+            network: Network::new(ids.len() + 1, plan.latency_us),
+            gate: None,
             in_flight: BTreeMap::new(),
             next_token: 0,
             lost_answers: 0,
@@ -241,6 +250,7 @@ impl World {
             world.queue.push(at, Event::Start { member });
         }
         world.plan_inspections();
+        world.open_gate(plan);
         world
     }
 
@@ -338,10 +348,11 @@ impl World {
         self.now_us = at_us;
         self.events += 1;
         if let Some(member) = addressee(&event)
-            && self.members[member].is_paused(self.now_us)
-            && !self.members[member].is_down()
+            && let Some(of) = self.members.get(member)
+            && of.is_paused(self.now_us)
+            && !of.is_down()
         {
-            queue.push(self.members[member].paused_until_us, event);
+            queue.push(of.paused_until_us, event);
             return Step::Inside;
         }
         match event {
@@ -366,6 +377,11 @@ impl World {
                 incarnation,
             } => self.gossip_timer(watch, member, planned_us, incarnation),
             Event::Inspect => self.inspect(watch),
+            Event::GateTimer {
+                planned_us,
+                incarnation,
+            } => self.gate_timer(watch, planned_us, incarnation),
+            Event::GateDies => self.gate_dies(watch),
             Event::SyncDone {
                 member,
                 incarnation,
@@ -377,6 +393,7 @@ impl World {
                 token,
             } => self.chunk_done(watch, member, incarnation, token),
             Event::Arrive { member, token, request } => self.arrive(watch, member, token, *request),
+            Event::HangUp { member, .. } if self.is_gate(member) => {}
             Event::HangUp { member, token } => self.feed(watch, member, Input::ClientGone(token)),
             Event::Detect { from, to } => self.detect(watch, from, to),
             Event::Start { member } => self.start(watch, member),
@@ -390,7 +407,9 @@ impl World {
     }
 
     fn arrive(&mut self, watch: &mut Watch, member: usize, token: ClientToken, request: ClientRequest) {
-        if self.members[member].is_up() {
+        if self.is_gate(member) {
+            self.feed_gate(watch, gateway::Input::Client(token, request));
+        } else if self.members[member].is_up() {
             self.feed(watch, member, Input::Client(token, request));
         } else {
             let at_us = self.now_us + self.rng.between(50, 500);
@@ -450,6 +469,8 @@ fn addressee(event: &Event) -> Option<usize> {
         | Event::PutBack
         | Event::PutAside { .. }
         | Event::PowerFails { .. }
+        | Event::GateTimer { .. }
+        | Event::GateDies
         | Event::Inspect => None,
     }
 }

@@ -247,6 +247,7 @@ impl Few {
             fingerprint_key: FingerprintKey([7; 32]),
             compare_every_ms: COMPARE_EVERY_MS,
             scrub_every_ms: SCRUB_EVERY_MS,
+            addresses: Arc::default(),
             gossip_seed: id,
         }
     }
@@ -288,7 +289,7 @@ impl Few {
                         self.events.push(event);
                         continue;
                     }
-                    Effect::RegistryChanged(_) => continue,
+                    Effect::RegistryChanged(_) | Effect::Found(..) => continue,
                 };
                 let to = to.0 as usize - 1;
                 if !self.cut.contains(&(at, to)) {

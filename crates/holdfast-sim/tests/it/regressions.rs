@@ -251,3 +251,17 @@ fn completing_once_more_closes_the_row_beside_the_object() {
 fn what_an_attempt_had_replaced_is_shown() {
     must_hold(2853);
 }
+
+/// The same, one step later: the home had merged the attempt away when the next home's version came, which the home after that
+/// carried on. Whoever carries a write on claims its dot alone, so it was not shown what that attempt had replaced.
+#[test]
+fn what_an_attempt_had_replaced_is_shown_to_whoever_carries_the_write_on() {
+    must_hold(17474);
+}
+
+/// A gateway looked for who answers for a position, could not reach him, and never asked the node before him, who knows as well
+/// where the position lives.
+#[test]
+fn a_gateway_needs_nobody_on_its_way_in_particular() {
+    must_hold(530);
+}

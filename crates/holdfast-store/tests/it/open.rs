@@ -105,6 +105,39 @@ fn missing_parts_are_damage_and_not_a_new_beginning() {
     }
 }
 
+/// A node that was killed in the first milliseconds of its first start had a journal and no more, and did not start again:
+/// "rows is not a directory".
+#[test]
+fn a_beginning_that_was_cut_short_is_begun_again() {
+    let whole = OnDisk::new("whole");
+    for made in ["journal", "journal, and the mark that it is made"] {
+        let temporary = TempDir::new("cut-short");
+        let directory = temporary.path().join("data");
+        let rows = directory.join("rows");
+        fs::create_dir_all(rows.join("keyspaces")).expect("made");
+        fs::create_dir(directory.join("segments")).expect("made");
+        fs::write(rows.join("lock"), "").expect("written");
+        let journal = fs::File::create(rows.join("0.jnl")).expect("made");
+        journal.set_len(32 << 20).expect("as long as fjall makes it");
+        if made.contains("mark") {
+            fs::copy(whole.directory.join("rows/version"), rows.join("version")).expect("copied");
+        }
+        drop(open(&directory).unwrap_or_else(|error| panic!("{made}: {error}")));
+        drop(open(&directory).expect("opened again"));
+    }
+}
+
+#[test]
+fn a_journal_that_holds_something_is_not_taken_for_a_beginning() {
+    let temporary = TempDir::new("holds-something");
+    let directory = temporary.path().join("data");
+    fs::create_dir_all(directory.join("rows")).expect("made");
+    let journal = directory.join("rows/0.jnl");
+    fs::write(&journal, "\0\0\0rows").expect("written");
+    open(&directory).expect_err("refused");
+    assert_eq!(fs::read(&journal).expect("still there"), b"\0\0\0rows");
+}
+
 #[test]
 fn an_unreadable_format_is_damage() {
     for text in [

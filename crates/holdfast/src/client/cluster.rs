@@ -14,7 +14,7 @@ use crate::quantity::show_bytes;
 /// What can be asked of the cluster
 #[derive(Subcommand, Debug)]
 pub enum ClusterVerb {
-    /// Every member: name, zone, state, disk, addresses
+    /// Every member: name, zone, state, hints owed to it, disk, addresses; and which node says so
     Members {
         #[command(flatten)]
         rest: RestArgs,
@@ -46,6 +46,9 @@ pub enum ClusterVerb {
 pub struct Locate {
     /// hf://BUCKET/KEY
     pub place: Remote,
+    /// Also where each chunk of a large object is
+    #[arg(long)]
+    pub chunks: bool,
     #[command(flatten)]
     pub rest: RestArgs,
 }
@@ -106,13 +109,16 @@ async fn maintenance(rest: &RestArgs, node: &str, on: bool, json: bool) -> Resul
 /// Shows every member.
 pub async fn members(rest: &RestArgs, json: bool) -> Result<(), Failure> {
     let answer = Rest::from_args(rest)?.get(&["cluster"], &[]).await?;
+    let seen_from = answer.get("node").and_then(|node| text(node, "name")).unwrap_or("?");
     let mut out = Printer::new(json);
     let mut rows = table(&[
-        "node", "name", "zone", "state", "since", "boot", "disk", "capacity", "address", "s3",
+        "node", "name", "zone", "state", "since", "hints", "boot", "disk", "capacity", "address", "s3", "rest",
     ]);
     for member in list(&answer, "members") {
         if json {
-            out.line("", || member.clone())?;
+            let mut told = member.clone();
+            told["seen_from"] = json!(seen_from);
+            out.line("", || told)?;
             continue;
         }
         let shown = |field| text(member, field).unwrap_or_default().to_owned();
@@ -128,17 +134,41 @@ pub async fn members(rest: &RestArgs, json: bool) -> Result<(), Failure> {
             shown("zone"),
             state(member),
             shown("since"),
+            number(member, "hints_owed").to_string(),
             number(facts, "boot").to_string(),
             disk,
             capacity,
             shown("address"),
             shown("s3"),
+            shown("rest"),
         ]);
     }
     if !json {
         out.line(rows, || Value::Null)?;
+        out.line(seen_by(&answer, seen_from), || Value::Null)?;
     }
     out.finish()
+}
+
+/// Who told all this, and how it came to the cluster: of the others only they know that themselves.
+fn seen_by(answer: &Value, seen_from: &str) -> String {
+    let own = list(answer, "members")
+        .iter()
+        .find(|member| member.get("self").and_then(Value::as_bool) == Some(true));
+    let with = own
+        .and_then(|own| own.get("registered_with"))
+        .filter(|with| !with.is_null());
+    match with {
+        None => format!("As seen from {seen_from}."),
+        Some(with) if text(with, "name") == Some(seen_from) => {
+            format!("As seen from {seen_from}, with which the others registered when the cluster was founded.")
+        }
+        Some(with) => format!(
+            "As seen from {seen_from}, which registered with {} at {} when the cluster was founded.",
+            text(with, "name").unwrap_or("?"),
+            text(with, "address").unwrap_or("?")
+        ),
+    }
 }
 
 async fn status(rest: &RestArgs, json: bool) -> Result<(), Failure> {
@@ -279,6 +309,9 @@ pub async fn locate(args: Locate, json: bool) -> Result<(), Failure> {
     let mut out = Printer::new(json);
     if json {
         out.line("", || answer)?;
+        if args.chunks {
+            chunks(&rest, &args.place, &mut out).await?;
+        }
         return out.finish();
     }
     out.line(
@@ -296,5 +329,40 @@ pub async fn locate(args: Locate, json: bool) -> Result<(), Failure> {
             .unwrap_or("?");
         out.line(format!("{role:9}  {name}"), || Value::Null)?;
     }
+    if args.chunks {
+        chunks(&rest, &args.place, &mut out).await?;
+    }
     out.finish()
+}
+
+/// Where each chunk is, page by page; nothing for an object that has none.
+async fn chunks(rest: &Rest, place: &Remote, out: &mut Printer) -> Result<(), Failure> {
+    let mut from = 0;
+    loop {
+        let page = rest
+            .get(
+                &["buckets", &place.bucket, "transfers", &place.key],
+                &[("from", &from.to_string())],
+            )
+            .await?;
+        let nodes = list(&page, "nodes");
+        let name = |at: &Value| Some(text(nodes.get(usize::try_from(at.as_u64()?).ok()?)?, "name")?.to_owned());
+        for part in list(&page, "parts") {
+            let (size, chunk_bytes) = (number(part, "size"), number(part, "chunk_bytes").max(1));
+            for (index, homes) in list(part, "homes").iter().enumerate() {
+                let within = index as u64 * chunk_bytes;
+                let (offset, bytes) = (
+                    number(part, "offset") + within,
+                    chunk_bytes.min(size.saturating_sub(within)),
+                );
+                let homes: Vec<String> = homes.as_array().into_iter().flatten().filter_map(name).collect();
+                let text = format!("chunk at {offset:>14}  {:>10}  {}", show_bytes(bytes), homes.join(" "));
+                out.line(text, || json!({ "offset": offset, "bytes": bytes, "homes": homes }))?;
+            }
+        }
+        match page.get("next").and_then(Value::as_u64).filter(|next| *next > from) {
+            Some(next) => from = next,
+            None => return Ok(()),
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use reqwest::{Certificate, Client, Url};
 
+use crate::client::here::Here;
 use crate::failure::{Exit, Failure, local};
 
 /// Where the S3 side is, and the key to sign with.
@@ -91,7 +92,9 @@ pub type Endpoints = Vec<Url>;
 impl S3Args {
     /// The endpoints given.
     pub fn endpoints(&self) -> Result<Endpoints, Failure> {
-        choose(self.endpoint.as_deref(), self.endpoints.as_deref()).ok_or_else(|| {
+        let given = choose(self.endpoint.as_deref(), self.endpoints.as_deref());
+        let here = || Here::in_environment().map(|here| here.s3().map(|url| vec![url]));
+        given.or_else(here).ok_or_else(|| {
             Failure::usage(
                 "no S3 endpoint is known",
                 "give --endpoint URL, or set HOLDFAST_ENDPOINT, or source the env file of `holdfast dev`",
@@ -103,6 +106,10 @@ impl S3Args {
     pub fn credentials(&self) -> Result<rusty_s3::Credentials, Failure> {
         match (present(self.access_key.as_deref()), present(self.secret_key.as_deref())) {
             (Some(id), Some(secret)) => Ok(rusty_s3::Credentials::new(id, secret)),
+            (None, None) if let Some(here) = Here::in_environment() => {
+                let (id, secret) = here.root_key()?;
+                Ok(rusty_s3::Credentials::new(id, secret))
+            }
             _ => Err(Failure::usage(
                 "no access key is known",
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source the env file of `holdfast dev`",
@@ -114,7 +121,9 @@ impl S3Args {
 impl RestArgs {
     /// The endpoints given.
     pub fn endpoints(&self) -> Result<Endpoints, Failure> {
-        choose(self.rest_endpoint.as_deref(), self.rest_endpoints.as_deref()).ok_or_else(|| {
+        let given = choose(self.rest_endpoint.as_deref(), self.rest_endpoints.as_deref());
+        let here = || Here::in_environment().map(|here| here.rest().map(|url| vec![url]));
+        given.or_else(here).ok_or_else(|| {
             Failure::usage(
                 "no REST endpoint is known",
                 "give --rest-endpoint URL, or set HOLDFAST_REST_ENDPOINT, or source the env file of `holdfast dev`",
@@ -123,13 +132,17 @@ impl RestArgs {
     }
 
     /// The token given.
-    pub fn token(&self) -> Result<&str, Failure> {
-        present(self.admin_token.as_deref()).ok_or_else(|| {
-            Failure::usage(
+    pub fn token(&self) -> Result<String, Failure> {
+        if let Some(token) = present(self.admin_token.as_deref()) {
+            return Ok(token.to_owned());
+        }
+        match Here::in_environment() {
+            Some(here) => here.admin_token(),
+            None => Err(Failure::usage(
                 "no admin token is known",
-                "set HOLDFAST_ADMIN_TOKEN; it is `admin_token` in the configuration of the server",
-            )
-        })
+                "set HOLDFAST_ADMIN_TOKEN; it is in the file admin-token in the data directory of every node",
+            )),
+        }
     }
 }
 
@@ -192,7 +205,8 @@ fn present(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn choose(one: Option<&str>, many: Option<&str>) -> Option<Result<Endpoints, Failure>> {
+/// The endpoints of one of two flags; `None` when neither was given.
+pub fn choose(one: Option<&str>, many: Option<&str>) -> Option<Result<Endpoints, Failure>> {
     let text = present(one).or(present(many))?;
     Some(
         text.split(',')
@@ -203,7 +217,8 @@ fn choose(one: Option<&str>, many: Option<&str>) -> Option<Result<Endpoints, Fai
     )
 }
 
-fn parse_endpoint(text: &str) -> Result<Url, Failure> {
+/// An endpoint as somebody wrote it.
+pub fn parse_endpoint(text: &str) -> Result<Url, Failure> {
     let wrong = |why: String| Failure::usage(why, "write for example http://127.0.0.1:9000");
     // `127.0.0.1:9000` parses as no URL, and `localhost:9000` as one with the scheme `localhost`.
     if !text.contains("://") {

@@ -2,26 +2,28 @@
 //!
 //! Recursive copies map what is below the source to what is below the target: `cp -r photos hf://b/2026` stores
 //! `photos/a/kelp.jpg` as `2026/a/kelp.jpg`. Several files move at once; the number of requests at a time, and so the
-//! memory, is bounded by `--parallel` whatever is copied.
+//! memory, is bounded by `--parallel` whatever is copied. How one file moves is `mover.rs`.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use rusty_s3::Method;
 use serde_json::json;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::client::connection::S3Args;
-use crate::client::download::{to_file, to_writer};
+use crate::client::direct::download::Wanted;
+use crate::client::direct::{DirectArgs, Moved};
+use crate::client::download::to_writer;
 use crate::client::list::page;
+use crate::client::mover::{self, Mover};
 use crate::client::place::{Place, Remote, check_key};
 use crate::client::print::Printer;
-use crate::client::progress::Progress;
+use crate::client::progress::{Bars, Progress};
 use crate::client::s3::{Call, S3};
-use crate::client::upload::Uploader;
-use crate::failure::{Failure, State, local};
+use crate::client::tree::{as_folder, below, file_size, join_key, key_of, walk};
+use crate::client::upload::About;
+use crate::failure::Failure;
 use crate::quantity::show_bytes;
 
 /// Copy files into, out of and within the cluster
@@ -34,7 +36,7 @@ pub struct Cp {
     /// Everything below a directory or prefix
     #[arg(short, long)]
     pub recursive: bool,
-    /// Requests at a time; each holds one part (8 MiB and more) in memory when uploading
+    /// Requests at a time; each holds one part or piece (4 to 8 MiB) in memory
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub parallel: u32,
     /// Content-Type to store; guessed from the name when not given
@@ -44,15 +46,14 @@ pub struct Cp {
     #[arg(short, long)]
     pub quiet: bool,
     #[command(flatten)]
+    pub direct: DirectArgs,
+    #[command(flatten)]
     pub s3: S3Args,
 }
 
 /// What a copy runs with.
 struct Copier {
-    s3: Arc<S3>,
-    slots: Arc<Semaphore>,
-    parallel: usize,
-    content_type: Option<String>,
+    mover: Mover,
     quiet: bool,
     out: Printer,
 }
@@ -61,16 +62,13 @@ struct Copier {
 struct Copied {
     from: String,
     to: String,
-    bytes: u64,
+    moved: Moved,
 }
 
 /// Runs `cp`.
 pub async fn run(cp: Cp, json: bool) -> Result<(), Failure> {
     let mut copier = Copier {
-        s3: Arc::new(S3::from_args(&cp.s3)?),
-        slots: Arc::new(Semaphore::new(cp.parallel as usize)),
-        parallel: cp.parallel as usize,
-        content_type: cp.content_type,
+        mover: Mover::open(&cp.s3, &cp.direct, cp.parallel, cp.content_type)?,
         quiet: cp.quiet,
         out: Printer::new(json),
     };
@@ -81,7 +79,7 @@ pub async fn run(cp: Cp, json: bool) -> Result<(), Failure> {
         (Place::Remote(from), Place::Local(to), false) => copier.get_file(&from, &to).await?,
         (Place::Remote(from), Place::Local(to), true) => copier.get_tree(&from, &to).await?,
         (Place::Remote(from), Place::Stdio, _) => {
-            to_writer(&copier.s3, &from, &mut tokio::io::stdout(), &Progress::hidden()).await?;
+            to_writer(&copier.mover.s3, &from, &mut tokio::io::stdout(), &Progress::hidden()).await?;
             return Ok(());
         }
         (Place::Remote(from), Place::Remote(to), false) => copier.copy_object(&from, &to).await?,
@@ -97,26 +95,46 @@ pub async fn run(cp: Cp, json: bool) -> Result<(), Failure> {
 }
 
 impl Copier {
-    fn uploader(&self, progress: &Progress) -> Uploader {
-        Uploader {
-            s3: Arc::clone(&self.s3),
-            slots: Arc::clone(&self.slots),
-            progress: progress.clone(),
-        }
-    }
-
     fn progress(&self, what: &str, bytes: Option<u64>) -> Progress {
         Progress::new(what, bytes, self.quiet || self.out.is_json())
+    }
+
+    fn bars(&self, what: &str, bytes: u64) -> Bars {
+        Bars::new(what, bytes, self.quiet || self.out.is_json())
     }
 
     fn tell(&mut self, copied: &Copied) -> Result<(), Failure> {
         if self.quiet {
             return Ok(());
         }
-        let Copied { from, to, bytes } = copied;
-        let text = format!("{from} -> {to}  {}", show_bytes(*bytes));
-        self.out
-            .line(text, || json!({ "from": from, "to": to, "bytes": bytes }))
+        let Copied { from, to, moved } = copied;
+        let again = if moved.resumed > 0 {
+            format!(", {} of it before", show_bytes(moved.resumed))
+        } else {
+            String::new()
+        };
+        let text = format!("{from} -> {to}  {}{again}", show_bytes(moved.bytes));
+        self.out.line(text, || {
+            let mut told = json!({ "from": from, "to": to, "checked": moved.checked });
+            told["via"] = if moved.nodes.is_empty() { "one node" } else { "nodes" }.into();
+            for (name, value) in moved.told().as_object().into_iter().flatten() {
+                told[name] = value.clone();
+            }
+            told
+        })
+    }
+
+    /// What a tree came to.
+    fn sum_up(&mut self, files: u64, sum: &Moved) -> Result<(), Failure> {
+        if self.quiet {
+            return Ok(());
+        }
+        let text = format!("{files} files, {}", show_bytes(sum.bytes));
+        self.out.line(text, || {
+            let mut told = sum.told();
+            told["files"] = files.into();
+            json!({ "summary": told })
+        })
     }
 
     async fn put_file(&mut self, from: &Path, to: &Remote) -> Result<(), Failure> {
@@ -128,7 +146,7 @@ impl Copier {
         )?;
         let size = file_size(from)?;
         let progress = self.progress(&to.key, Some(size));
-        let done = put_one(self.uploader(&progress), from, &to, self.content_type.as_deref()).await;
+        let done = put_one(self.mover.clone(), from.to_owned(), to, progress.clone()).await;
         progress.finish();
         self.tell(&done?)
     }
@@ -137,15 +155,17 @@ impl Copier {
         to.object()?;
         let progress = self.progress(&to.key, None);
         let mut source = tokio::io::stdin();
-        let done = self
-            .uploader(&progress)
-            .upload(&mut source, None, to, self.content_type.as_deref())
-            .await;
+        let about = About {
+            content_type: self.mover.content_type.as_deref(),
+            mtime: None,
+        };
+        let uploader = self.mover.uploader(&progress);
+        let done = uploader.upload(&mut source, None, to, &about).await;
         progress.finish();
         self.tell(&Copied {
             from: "-".to_owned(),
             to: to.to_string(),
-            bytes: done?.bytes,
+            moved: Moved::through_one(done?.bytes, "crc64nvme"),
         })
     }
 
@@ -159,19 +179,21 @@ impl Copier {
             let key = join_key(&to.key, &key_of(below)?);
             check_key(&key)
                 .map_err(|why| Failure::usage(format!("{} cannot be stored: {why}", file.display()), "rename it"))?;
-            total += file_size(&file)?;
-            jobs.push((file, to.with_key(key)));
+            let size = file_size(&file)?;
+            total += size;
+            jobs.push((file, to.with_key(key), size));
         }
-        let progress = self.progress(&format!("{} files", jobs.len()), Some(total));
-        let (uploader, content_type) = (self.uploader(&progress), self.content_type.clone());
-        let done = self
-            .each(jobs, move |(file, to)| {
-                let (uploader, content_type) = (uploader.clone(), content_type.clone());
-                async move { put_one(uploader, &file, &to, content_type.as_deref()).await }
-            })
-            .await;
-        progress.finish();
-        done
+        let bars = self.bars(&format!("{} files", jobs.len()), total);
+        let (mover, shown) = (self.mover.clone(), bars.clone());
+        let work = move |(file, to, size): (PathBuf, Remote, u64)| {
+            let progress = shown.file(&to.key, size);
+            put_one(mover.clone(), file, to, progress)
+        };
+        let mut sum = (0, Moved::default());
+        let done = self.each(jobs, work, &bars, &mut sum).await;
+        bars.finish();
+        done?;
+        self.sum_up(sum.0, &sum.1)
     }
 
     async fn get_file(&mut self, from: &Remote, to: &Path) -> Result<(), Failure> {
@@ -184,7 +206,7 @@ impl Copier {
         let into_directory = to.is_dir() || to.as_os_str().to_string_lossy().ends_with('/');
         let to = if into_directory { to.join(name) } else { to.to_owned() };
         let progress = self.progress(&from.key, None);
-        let done = get_one(Arc::clone(&self.s3), from, &to, &progress).await;
+        let done = get_one(self.mover.clone(), from.clone(), to, None, progress.clone()).await;
         progress.finish();
         self.tell(&done?)
     }
@@ -193,37 +215,44 @@ impl Copier {
         let base = as_folder(&from.key);
         let place = from.with_key(base.clone());
         let mut after: Option<String> = None;
-        let mut found = false;
+        let mut sum = (0, Moved::default());
         loop {
-            let page = page(&self.s3, &place, "", after.as_deref()).await?;
+            let page = page(&self.mover.s3, &place, "", after.as_deref()).await?;
             let mut jobs = Vec::new();
             let mut total = 0;
             // A key that ends in a slash is how consoles mark an empty folder; there is no file to make of it.
             for entry in page.entries.into_iter().filter(|entry| !entry.key.ends_with('/')) {
                 total += entry.size;
-                jobs.push((from.with_key(entry.key.clone()), to.join(below(&base, &entry.key)?)));
+                let to = to.join(below(&base, &entry.key)?);
+                let wanted = Wanted {
+                    size: entry.size,
+                    etag: entry.etag,
+                };
+                jobs.push((from.with_key(entry.key), to, wanted));
             }
-            found |= !jobs.is_empty();
-            let progress = self.progress(&format!("{} objects", jobs.len()), Some(total));
-            let (s3, shown) = (Arc::clone(&self.s3), progress.clone());
-            let done = self
-                .each(jobs, move |(from, to)| {
-                    let (s3, shown) = (Arc::clone(&s3), shown.clone());
-                    async move { get_one(s3, &from, &to, &shown).await }
-                })
-                .await;
-            progress.finish();
+            let bars = self.bars(&format!("{} objects", jobs.len()), total);
+            let (mover, shown) = (self.mover.clone(), bars.clone());
+            let work = move |(from, to, wanted): (Remote, PathBuf, Wanted)| {
+                let progress = shown.file(&from.key, wanted.size);
+                get_one(mover.clone(), from, to, Some(wanted), progress)
+            };
+            let done = self.each(jobs, work, &bars, &mut sum).await;
+            bars.finish();
             done?;
             after = page.next;
             if after.is_none() {
-                return if found { Ok(()) } else { Err(nothing_below(&place)) };
+                break;
             }
         }
+        if sum.0 == 0 {
+            return Err(nothing_below(&place));
+        }
+        self.sum_up(sum.0, &sum.1)
     }
 
     async fn copy_object(&mut self, from: &Remote, to: &Remote) -> Result<(), Failure> {
         let to = named(to, from.object()?.rsplit('/').next())?;
-        let done = copy_one(Arc::clone(&self.s3), from.clone(), to).await?;
+        let done = copy_one(Arc::clone(&self.mover.s3), from.clone(), to).await?;
         self.tell(&done)
     }
 
@@ -231,8 +260,9 @@ impl Copier {
         let base = as_folder(&from.key);
         let place = from.with_key(base.clone());
         let mut after: Option<String> = None;
+        let mut sum = (0, Moved::default());
         loop {
-            let page = page(&self.s3, &place, "", after.as_deref()).await?;
+            let page = page(&self.mover.s3, &place, "", after.as_deref()).await?;
             let jobs: Vec<_> = page
                 .entries
                 .into_iter()
@@ -243,71 +273,55 @@ impl Copier {
                     )
                 })
                 .collect();
-            let s3 = Arc::clone(&self.s3);
-            self.each(jobs, move |(from, to)| copy_one(Arc::clone(&s3), from, to))
-                .await?;
+            let s3 = Arc::clone(&self.mover.s3);
+            let work = move |(from, to)| copy_one(Arc::clone(&s3), from, to);
+            self.each(jobs, work, &Bars::hidden(), &mut sum).await?;
             after = page.next;
             if after.is_none() {
-                return Ok(());
+                return self.sum_up(sum.0, &sum.1);
             }
         }
     }
 
-    /// Runs jobs, a few at a time, and tells of each as it ends. The first failure ends the copy once those under way
-    /// have ended.
-    async fn each<J, F, W>(&mut self, jobs: Vec<J>, mut work: F) -> Result<(), Failure>
+    /// Runs jobs, a few at a time, tells of each as it ends, and counts them.
+    async fn each<J, F, W>(&mut self, jobs: Vec<J>, work: F, bars: &Bars, sum: &mut (u64, Moved)) -> Result<(), Failure>
     where
         F: FnMut(J) -> W,
         W: Future<Output = Result<Copied, Failure>> + Send + 'static,
     {
-        let mut jobs = jobs.into_iter();
-        let mut under_way = JoinSet::new();
-        let mut failed = None;
-        let mut copied = 0_u64;
-        loop {
-            while under_way.len() < self.parallel && failed.is_none() {
-                let Some(job) = jobs.next() else { break };
-                under_way.spawn(work(job));
-            }
-            match under_way.join_next().await {
-                None => break,
-                Some(Ok(Ok(done))) => {
-                    copied += 1;
-                    self.tell(&done)?;
-                }
-                Some(Ok(Err(failure))) => failed = failed.or(Some(failure)),
-                Some(Err(error)) => {
-                    failed = failed.or_else(|| Some(Failure::new(format!("a copy was lost: {error}"), "copy again")));
-                }
-            }
-        }
-        match failed {
-            None => Ok(()),
-            Some(failure) if copied == 0 => Err(failure),
-            Some(failure) => Err(failure.state(State::Partly(format!("{copied} of the files were copied before")))),
-        }
+        let parallel = self.mover.parallel;
+        let tell = |copied: Copied| {
+            sum.0 += 1;
+            sum.1.add(&copied.moved);
+            bars.aside(|| self.tell(&copied))
+        };
+        mover::each(jobs, parallel, work, tell).await
     }
 }
 
-async fn put_one(uploader: Uploader, from: &Path, to: &Remote, content_type: Option<&str>) -> Result<Copied, Failure> {
-    let cannot = |error| local(format!("{} cannot be read", from.display()), &error);
-    let mut file = tokio::fs::File::open(from).await.map_err(cannot)?;
-    let size = file.metadata().await.map_err(cannot)?.len();
-    let content_type = content_type.or_else(|| guess_type(from));
-    let uploaded = uploader.upload(&mut file, Some(size), to, content_type).await?;
+async fn put_one(mover: Mover, from: PathBuf, to: Remote, progress: Progress) -> Result<Copied, Failure> {
+    let moved = mover.put(&from, &to, &progress).await;
+    progress.finish();
     Ok(Copied {
         from: from.display().to_string(),
         to: to.to_string(),
-        bytes: uploaded.bytes,
+        moved: moved?,
     })
 }
 
-async fn get_one(s3: Arc<S3>, from: &Remote, to: &Path, progress: &Progress) -> Result<Copied, Failure> {
-    let bytes = to_file(&s3, from, to, progress).await?;
+async fn get_one(
+    mover: Mover,
+    from: Remote,
+    to: PathBuf,
+    known: Option<Wanted>,
+    progress: Progress,
+) -> Result<Copied, Failure> {
+    let moved = mover.get(&from, &to, known, &progress).await;
+    progress.finish();
     Ok(Copied {
         from: from.to_string(),
         to: to.display().to_string(),
-        bytes,
+        moved: moved?,
     })
 }
 
@@ -323,7 +337,10 @@ async fn copy_one(s3: Arc<S3>, from: Remote, to: Remote) -> Result<Copied, Failu
     Ok(Copied {
         from: from.to_string(),
         to: to.to_string(),
-        bytes: bytes.unwrap_or_default(),
+        moved: Moved {
+            bytes: bytes.unwrap_or_default(),
+            ..Moved::default()
+        },
     })
 }
 
@@ -339,80 +356,6 @@ fn named(to: &Remote, name: Option<&str>) -> Result<Remote, Failure> {
         )
     })?;
     Ok(to.with_key(format!("{}{name}", to.key)))
-}
-
-/// A prefix as a folder: with a slash at its end, unless it is empty.
-fn as_folder(key: &str) -> String {
-    if key.is_empty() || key.ends_with('/') {
-        key.to_owned()
-    } else {
-        format!("{key}/")
-    }
-}
-
-fn join_key(prefix: &str, rest: &str) -> String {
-    format!("{}{rest}", as_folder(prefix))
-}
-
-/// The path of a file below its tree, as a key.
-fn key_of(path: &Path) -> Result<String, Failure> {
-    let mut parts = Vec::new();
-    for part in path.components() {
-        let Component::Normal(part) = part else { continue };
-        let part = part.to_str().ok_or_else(|| {
-            Failure::usage(
-                format!("the name of {} is not UTF-8", path.display()),
-                "rename it: keys are UTF-8",
-            )
-        })?;
-        parts.push(part);
-    }
-    Ok(parts.join("/"))
-}
-
-/// Where below the target directory a key goes; never outside of it, whatever the key says.
-fn below(base: &str, key: &str) -> Result<PathBuf, Failure> {
-    let rest = key.strip_prefix(base).unwrap_or(key);
-    let path = Path::new(rest);
-    let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
-    if !inside || rest.is_empty() || rest.contains('\0') {
-        return Err(Failure::new(
-            format!("the key `{key}` is no path below the target directory"),
-            "copy it by itself, to a name of your choice",
-        ));
-    }
-    Ok(path.to_owned())
-}
-
-fn file_size(path: &Path) -> Result<u64, Failure> {
-    let found = std::fs::metadata(path).map_err(|error| local(format!("{} cannot be read", path.display()), &error))?;
-    if found.is_dir() {
-        return Err(Failure::usage(
-            format!("{} is a directory", path.display()),
-            "add -r to copy everything in it",
-        ));
-    }
-    Ok(found.len())
-}
-
-/// All files below a directory, in order. Symbolic links to files are followed, those to directories are not: they may
-/// lead in circles.
-fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let cannot = |error| local(format!("{} cannot be read", directory.display()), &error);
-    let mut entries: Vec<_> = std::fs::read_dir(directory)
-        .map_err(cannot)?
-        .collect::<Result<_, _>>()
-        .map_err(cannot)?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_type().map_err(cannot)?.is_dir() {
-            walk(&path, files)?;
-        } else if path.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn nothing_below(place: &Remote) -> Failure {
@@ -435,31 +378,6 @@ fn encode_path(key: &str) -> String {
     text
 }
 
-/// Types that browsers care about, by the name's ending; everything else is left to the cluster's default.
-fn guess_type(path: &Path) -> Option<&'static str> {
-    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-    Some(match ending.as_str() {
-        "html" | "htm" => "text/html",
-        "css" => "text/css",
-        "csv" => "text/csv",
-        "txt" | "md" | "log" => "text/plain",
-        "js" | "mjs" => "text/javascript",
-        "json" => "application/json",
-        "pdf" => "application/pdf",
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "gif" => "image/gif",
-        "svg" => "image/svg+xml",
-        "webp" => "image/webp",
-        "mp4" => "video/mp4",
-        "mp3" => "audio/mpeg",
-        "zip" => "application/zip",
-        "gz" | "tgz" => "application/gzip",
-        "wasm" => "application/wasm",
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -480,29 +398,6 @@ mod tests {
         );
         assert_eq!(named(&remote("2026"), Some("kelp.jpg")).expect("named").key, "2026");
         assert!(named(&remote(""), None).is_err());
-    }
-
-    #[test]
-    fn trees_keep_their_shape() {
-        assert_eq!(join_key("2026", "a/kelp.jpg"), "2026/a/kelp.jpg");
-        assert_eq!(join_key("2026/", "kelp.jpg"), "2026/kelp.jpg");
-        assert_eq!(join_key("", "kelp.jpg"), "kelp.jpg");
-        assert_eq!(key_of(Path::new("./a/kelp.jpg")).expect("utf-8"), "a/kelp.jpg");
-    }
-
-    #[test]
-    fn no_key_leaves_the_target_directory() {
-        assert_eq!(below("x/", "x/a/b").expect("inside"), Path::new("a/b"));
-        for key in [
-            "x/../../etc/passwd",
-            "x//etc/passwd",
-            "x/",
-            "/etc/passwd",
-            "x/./a/../b",
-            "x/a\0b",
-        ] {
-            assert!(below("x/", key).is_err(), "{key}");
-        }
     }
 
     #[test]

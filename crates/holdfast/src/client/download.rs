@@ -12,6 +12,8 @@ use rusty_s3::Method;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::client::connection::chain;
+use crate::client::direct::Moved;
+use crate::client::mtime;
 use crate::client::place::Remote;
 use crate::client::progress::Progress;
 use crate::client::s3::{Call, S3};
@@ -21,8 +23,8 @@ use crate::failure::{Exit, Failure, State, local};
 /// How often a broken transfer is taken up again before giving up.
 const RESUMES_MAX: u32 = 5;
 
-/// Copies an object into a file; returns its length.
-pub async fn to_file(s3: &S3, from: &Remote, path: &Path, progress: &Progress) -> Result<u64, Failure> {
+/// Copies an object into a file.
+pub async fn to_file(s3: &S3, from: &Remote, path: &Path, progress: &Progress) -> Result<Moved, Failure> {
     let response = open(s3, from, None).await?;
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent)
@@ -36,11 +38,11 @@ pub async fn to_file(s3: &S3, from: &Remote, path: &Path, progress: &Progress) -
         .await;
     let mut file = opened.map_err(|error| local(format!("{} cannot be written", partial.display()), &error))?;
     let done = match stream(s3, from, response, &mut file, progress).await {
-        Ok(bytes) => file
+        Ok(moved) => file
             .sync_all()
             .await
             .and_then(|()| std::fs::rename(&partial, path))
-            .map(|()| bytes)
+            .map(|()| moved)
             .map_err(|error| local(format!("{} cannot be written", path.display()), &error)),
         Err(failure) => Err(failure),
     };
@@ -50,13 +52,13 @@ pub async fn to_file(s3: &S3, from: &Remote, path: &Path, progress: &Progress) -
     done
 }
 
-/// Copies an object to a writer; returns its length. What was written stays written when it fails midway.
+/// Copies an object to a writer. What was written stays written when it fails midway.
 pub async fn to_writer<W: AsyncWrite + Unpin>(
     s3: &S3,
     from: &Remote,
     to: &mut W,
     progress: &Progress,
-) -> Result<u64, Failure> {
+) -> Result<Moved, Failure> {
     let response = open(s3, from, None).await?;
     stream(s3, from, response, to, progress).await
 }
@@ -83,7 +85,7 @@ async fn stream<W: AsyncWrite + Unpin>(
     mut response: Response,
     to: &mut W,
     progress: &Progress,
-) -> Result<u64, Failure> {
+) -> Result<Moved, Failure> {
     let expected = Expected::of(&response);
     progress.expect(expected.bytes);
     let mut crc = Digest::new(CrcAlgorithm::Crc64Nvme);
@@ -103,7 +105,12 @@ async fn stream<W: AsyncWrite + Unpin>(
                 }
                 Ok(None) => {
                     to.flush().await.map_err(|error| write_failed(&error))?;
-                    return expected.check(from, written, crc.finalize());
+                    let bytes = expected.check(from, written, crc.finalize())?;
+                    let checked = if expected.crc.is_some() { "crc64nvme" } else { "length" };
+                    return Ok(Moved {
+                        mtime: expected.mtime,
+                        ..Moved::through_one(bytes, checked)
+                    });
                 }
                 Err(error) => break chain(&error.without_url()),
             }
@@ -131,6 +138,7 @@ struct Expected {
     bytes: Option<u64>,
     etag: Option<String>,
     crc: Option<String>,
+    mtime: Option<String>,
 }
 
 impl Expected {
@@ -147,6 +155,7 @@ impl Expected {
         Self {
             bytes: response.content_length(),
             etag: header("etag"),
+            mtime: header(mtime::HEADER),
             crc: header("x-amz-checksum-crc64nvme").filter(|text| whole && !text.contains('-')),
         }
     }
@@ -210,6 +219,7 @@ mod tests {
         let expected = Expected {
             bytes: Some(9),
             etag: None,
+            mtime: None,
             crc: Some("rosUhgp5mIg=".to_owned()),
         };
         assert_eq!(expected.check(&from, 9, 0xae8b_1486_0a79_9888), Ok(9));

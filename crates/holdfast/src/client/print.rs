@@ -38,7 +38,12 @@ impl Printer {
         settle(done)
     }
 
-    /// Writes out what is buffered.
+    /// Writes out what is buffered: what was said comes before what is done next.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        settle(self.out.flush())
+    }
+
+    /// Writes out what is buffered, at the end.
     pub fn finish(mut self) -> Result<(), Failure> {
         settle(self.out.flush())
     }

@@ -115,7 +115,7 @@ pub async fn abort_uploads(s3: &S3, bucket: &str) -> Result<(), Failure> {
 }
 
 /// One multi-delete; S3 allows 1,000 keys in one, which is also the length of a page.
-async fn remove_page(s3: &S3, place: &Remote, keys: &[String]) -> Result<(), Failure> {
+pub async fn remove_page(s3: &S3, place: &Remote, keys: &[String]) -> Result<(), Failure> {
     let objects: String = keys
         .iter()
         .map(|key| format!("<Object><Key>{}</Key></Object>", escape(key)))

@@ -4,6 +4,8 @@
 //! did (promise P9). Reads move on to the next endpoint when one does not answer; writes too, since each of them names
 //! the state it wants rather than a change to it, `key create` excepted, which only moves on when nothing was sent.
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, Response, Url};
 use serde_json::Value;
 
@@ -28,7 +30,24 @@ impl Rest {
         Ok(Self {
             http: http(&endpoints, args.ca_bundle.as_deref())?,
             endpoints,
-            token: args.token()?.to_owned(),
+            token: args.token()?,
+        })
+    }
+
+    /// The node of this machine, whatever name its certificate has: who answers on loopback could read its keys from its disk.
+    pub fn on_this_machine(args: &RestArgs) -> Result<Self, Failure> {
+        let client = Client::builder()
+            .no_proxy()
+            .http1_only()
+            .timeout(Duration::from_secs(10))
+            .tls_certs_only([])
+            .tls_danger_accept_invalid_certs(true);
+        Ok(Self {
+            http: client
+                .build()
+                .map_err(|error| Failure::new(format!("TLS could not be set up: {}", chain(&error)), "report this"))?,
+            endpoints: args.endpoints()?,
+            token: args.token()?,
         })
     }
 
@@ -215,7 +234,8 @@ pub fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
         .unwrap_or_default()
 }
 
-fn address(endpoint: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
+/// The URL of a resource.
+pub fn address(endpoint: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
     let mut url = endpoint.clone();
     // Only URLs like `mailto:` have no path segments, and those were refused when the endpoint was parsed.
     if let Ok(mut segments) = url.path_segments_mut() {
@@ -227,7 +247,8 @@ fn address(endpoint: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
     url
 }
 
-async fn read(response: Response) -> Result<Value, Failure> {
+/// The JSON of an answer.
+pub async fn read(response: Response) -> Result<Value, Failure> {
     let bytes = response.bytes().await.map_err(|error| unreadable(&chain(&error)))?;
     if bytes.is_empty() {
         return Ok(Value::Null);
@@ -243,7 +264,8 @@ fn unreadable(why: &str) -> Failure {
     .state(State::Unknown)
 }
 
-fn unreachable_node(endpoint: &Url, error: &reqwest::Error, may_have_happened: bool) -> Failure {
+/// A connection that could not be made or broke, in words.
+pub fn unreachable_node(endpoint: &Url, error: &reqwest::Error, may_have_happened: bool) -> Failure {
     Failure::new(
         format!(
             "no node could be reached: {} ({})",
@@ -260,7 +282,8 @@ fn unreachable_node(endpoint: &Url, error: &reqwest::Error, may_have_happened: b
     })
 }
 
-async fn refused(response: Response, what: &str, writes: bool) -> Failure {
+/// An answer that is no success, in words.
+pub async fn refused(response: Response, what: &str, writes: bool) -> Failure {
     let status = response.status().as_u16();
     let body = response.bytes().await.unwrap_or_default();
     said(status, &serde_json::from_slice(&body).unwrap_or_default(), what, writes)

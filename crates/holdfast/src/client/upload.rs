@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::client::answer::{element, unreadable};
+use crate::client::mtime;
 use crate::client::place::Remote;
 use crate::client::progress::Progress;
 use crate::client::s3::{Call, S3};
@@ -22,7 +23,7 @@ use crate::failure::{Failure, State, local};
 /// Smallest part: two chunks of the store, and S3's own least is 5 MiB.
 pub const PART_BYTES_MIN: u64 = 8 << 20;
 /// S3's limit on parts of one upload.
-const PARTS_MAX: u64 = 10_000;
+pub const PARTS_MAX: u64 = 10_000;
 
 /// What an upload left in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,27 @@ pub struct Uploaded {
     pub bytes: u64,
     /// Its ETag, without quotes.
     pub etag: String,
+}
+
+/// What is said of an object beside its bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct About<'a> {
+    /// Its type.
+    pub content_type: Option<&'a str>,
+    /// When its source was last changed, as metadata write it.
+    pub mtime: Option<&'a str>,
+}
+
+impl About<'_> {
+    fn on<'c>(&self, mut call: Call<'c>) -> Call<'c> {
+        if let Some(content_type) = self.content_type {
+            call = call.header("content-type", content_type);
+        }
+        if let Some(mtime) = self.mtime.filter(|mtime| !mtime.is_empty()) {
+            call = call.header(mtime::HEADER, mtime);
+        }
+        call
+    }
 }
 
 /// How to upload.
@@ -51,7 +73,7 @@ impl Uploader {
         source: &mut R,
         size: Option<u64>,
         to: &Remote,
-        content_type: Option<&str>,
+        about: &About<'_>,
     ) -> Result<Uploaded, Failure> {
         let slot = self.slot().await;
         let first = read_part(source, part_bytes(0, size))
@@ -59,9 +81,9 @@ impl Uploader {
             .map_err(|error| read_failed(&error))?;
         let whole = (first.len() as u64) < part_bytes(0, size);
         let uploaded = if whole {
-            self.put_whole(first, to, content_type).await
+            self.put_whole(first, to, about).await
         } else {
-            self.put_parts(first, source, size, to, content_type, slot).await
+            self.put_parts(first, source, size, to, about, slot).await
         }?;
         match size {
             // A file that grew or shrank while it was read is stored as read; whoever asked should know.
@@ -77,13 +99,10 @@ impl Uploader {
         }
     }
 
-    async fn put_whole(&self, body: Bytes, to: &Remote, content_type: Option<&str>) -> Result<Uploaded, Failure> {
+    async fn put_whole(&self, body: Bytes, to: &Remote, about: &About<'_>) -> Result<Uploaded, Failure> {
         let bytes = body.len() as u64;
-        let mut call = Call::object(Method::Put, &to.bucket, to.object()?).header(CRC_HEADER, crc_text(&body));
-        if let Some(content_type) = content_type {
-            call = call.header("content-type", content_type);
-        }
-        let response = self.s3.send(call.body(body)).await?;
+        let call = Call::object(Method::Put, &to.bucket, to.object()?).header(CRC_HEADER, crc_text(&body));
+        let response = self.s3.send(about.on(call).body(body)).await?;
         self.progress.advance(bytes);
         Ok(Uploaded {
             bytes,
@@ -97,13 +116,13 @@ impl Uploader {
         source: &mut R,
         size: Option<u64>,
         to: &Remote,
-        content_type: Option<&str>,
+        about: &About<'_>,
         slot: tokio::sync::OwnedSemaphorePermit,
     ) -> Result<Uploaded, Failure> {
-        let id = self.begin(to, content_type).await?;
+        let id = self.begin(to, about).await?;
         let done = self.send_parts(first, source, size, to, &id, slot).await;
         let failure = match done {
-            Ok((etags, bytes)) => match self.complete(to, &id, &etags).await {
+            Ok((etags, bytes)) => match self.complete(to, &id, &etags, None).await {
                 Ok(etag) => return Ok(Uploaded { bytes, etag }),
                 Err(failure) => failure,
             },
@@ -117,15 +136,13 @@ impl Uploader {
         Err(failure)
     }
 
-    async fn begin(&self, to: &Remote, content_type: Option<&str>) -> Result<String, Failure> {
-        let mut call = Call::object(Method::Post, &to.bucket, to.object()?)
+    /// Begins an upload in parts; its id.
+    pub async fn begin(&self, to: &Remote, about: &About<'_>) -> Result<String, Failure> {
+        let call = Call::object(Method::Post, &to.bucket, to.object()?)
             .query("uploads", "")
             .header("x-amz-checksum-algorithm", "CRC64NVME")
             .header("x-amz-checksum-type", "FULL_OBJECT");
-        if let Some(content_type) = content_type {
-            call = call.header("content-type", content_type);
-        }
-        let text = body_text(self.s3.send(call).await?, "the beginning of the upload").await?;
+        let text = body_text(self.s3.send(about.on(call)).await?, "the beginning of the upload").await?;
         let created = CreateMultipartUpload::parse_response(&text)
             .map_err(|error| unreadable("the beginning of the upload", error))?;
         Ok(created.upload_id().to_owned())
@@ -187,11 +204,21 @@ impl Uploader {
         Ok(etag)
     }
 
-    async fn complete(&self, to: &Remote, id: &str, etags: &[String]) -> Result<String, Failure> {
-        let call = Call::object(Method::Post, &to.bucket, &to.key)
+    /// Makes the object of its parts; its ETag. The cluster compares the CRC64-NVME of the whole, if it is given.
+    pub async fn complete(
+        &self,
+        to: &Remote,
+        id: &str,
+        etags: &[String],
+        crc: Option<&str>,
+    ) -> Result<String, Failure> {
+        let mut call = Call::object(Method::Post, &to.bucket, &to.key)
             .query("uploadId", id)
             .header("content-type", "application/xml")
             .body(completion(etags).into());
+        if let Some(crc) = crc {
+            call = call.header(CRC_HEADER, crc);
+        }
         let text = body_text(self.s3.send(call).await?, "the completion of the upload").await?;
         // S3 may say 200 first and the error afterwards.
         if let Some(code) = element(&text, "Code") {
@@ -236,7 +263,7 @@ pub fn crc_base64(crc: u64) -> String {
 
 /// How long part number `index` (from 0) is. With a known size all are equal and few enough; without, they grow, so that
 /// a pipe may carry 5 TiB and a short one still costs little memory.
-fn part_bytes(index: u64, size: Option<u64>) -> u64 {
+pub fn part_bytes(index: u64, size: Option<u64>) -> u64 {
     match size {
         Some(size) => size.div_ceil(PARTS_MAX).next_multiple_of(1 << 20).max(PART_BYTES_MIN),
         None => PART_BYTES_MIN << (index / 1_000).min(10),
@@ -286,7 +313,8 @@ fn etag_of(response: &reqwest::Response) -> Option<String> {
     Some(etag.trim_matches('"').to_owned())
 }
 
-async fn body_text(response: reqwest::Response, what: &str) -> Result<String, Failure> {
+/// The text of an answer.
+pub async fn body_text(response: reqwest::Response, what: &str) -> Result<String, Failure> {
     response
         .text()
         .await

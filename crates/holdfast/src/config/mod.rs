@@ -4,6 +4,7 @@
 //! One rule for names: the flag `--s3-bind` is the variable `HOLDFAST_S3_BIND` and the key `s3_bind`. A key that is not
 //! known is refused, because a misspelt `tls_cert` that is silently ignored is a node without TLS.
 
+mod birth;
 mod file;
 mod resolve;
 mod settings;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use clap::Args;
 use holdfast_node::shell::{Forgetting, Upkeep};
 
+pub use birth::{Birth, Pass};
 pub use resolve::resolve;
 pub use settings::{DiskLost, LogFormat, Settings};
 
@@ -109,25 +111,6 @@ impl std::fmt::Debug for RootKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RootKey").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-/// How a node with an empty data directory comes to a cluster (rule L7).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Birth {
-    /// It founds one of itself alone.
-    Alone,
-    /// It waits until so many nodes, itself included, have registered, and founds with them.
-    Found {
-        /// Members of the founding, this one included.
-        members: u32,
-    },
-    /// It registers with a node of the cluster to be.
-    Join {
-        /// Node address of the founder.
-        address: String,
-        /// The token that the founder printed.
-        token: String,
-    },
 }
 
 /// The configuration of this node, from all sources.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use holdfast_node::shell::{Forgetting, Upkeep};
 
-use crate::config::{Birth, Config, LogFormat, RootKey, Settings, TlsFiles};
+use crate::config::birth::{birth, check_reachable};
+use crate::config::{Config, LogFormat, RootKey, Settings, TlsFiles};
 use crate::failure::Failure;
 
 const S3_PORT: u16 = 9000;
 const REST_PORT: u16 = 9001;
-const NODE_PORT: u16 = 9002;
+pub(super) const NODE_PORT: u16 = 9002;
 
 /// Shorter secrets can be guessed at the rate a node answers.
 const SECRET_BYTES_MIN: usize = 16;
@@ -27,7 +28,6 @@ pub fn resolve(settings: Settings) -> Result<Config, Failure> {
             "give each its own with --s3-bind, --rest-bind and --node-bind",
         ));
     }
-    let birth = birth(&settings)?;
     let tls = tls(&settings)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let host = |bound: SocketAddr| advertised_host(settings.advertise.as_deref(), bound);
@@ -36,13 +36,14 @@ pub fn resolve(settings: Settings) -> Result<Config, Failure> {
         Some(address) => address.clone(),
         None => with_port(&host(node_bind), node_bind.port()),
     };
+    let birth = birth(&settings, &node_advertise)?;
     check_reachable(&birth, node_bind, &settings)?;
     let hostname = hostname();
     Ok(Config {
         data: settings.data.clone().unwrap_or_else(|| PathBuf::from("holdfast-data")),
         name: name("name", settings.name.clone().unwrap_or_else(|| hostname.clone()))?,
-        zone: name("zone", settings.zone.clone().unwrap_or_else(|| "default".to_owned()))?,
-        host: name("host", settings.host.clone().unwrap_or(hostname))?,
+        zone: name("zone", said(&settings.zone).unwrap_or_else(|| "default".to_owned()))?,
+        host: name("host", said(&settings.host).unwrap_or(hostname))?,
         capacity_bytes: settings.capacity.map(|capacity| capacity.0),
         s3_advertise: settings.s3_advertise.clone().unwrap_or_else(|| endpoint(s3_bind)),
         rest_advertise: settings.rest_advertise.clone().unwrap_or_else(|| endpoint(rest_bind)),
@@ -83,33 +84,6 @@ fn upkeep(settings: &Settings) -> Upkeep {
     Upkeep {
         compare_every_ms: settings.compare_every_s.map_or(usual.compare_every_ms, ms),
         scrub_every_ms: settings.scrub_every_s.map_or(usual.scrub_every_ms, ms),
-    }
-}
-
-fn birth(settings: &Settings) -> Result<Birth, Failure> {
-    match (settings.found, &settings.join, &settings.token) {
-        (Some(_), Some(_), _) => Err(Failure::usage(
-            "a node either founds a cluster or joins one",
-            "give --found N to one node, and --join ADDR --token TOKEN to the others",
-        )),
-        (Some(0), None, _) => Err(Failure::usage(
-            "a cluster of no nodes cannot be founded",
-            "give --found 1 or more",
-        )),
-        (Some(_), None, Some(_)) => Err(Failure::usage(
-            "the founder makes the join token; it cannot be given one",
-            "leave --token out here, and give what the founder prints to the nodes that --join",
-        )),
-        (Some(members), None, None) => Ok(Birth::Found { members }),
-        (None, Some(address), Some(token)) => Ok(Birth::Join {
-            address: address.clone(),
-            token: token.clone(),
-        }),
-        (None, Some(address), None) => Err(Failure::usage(
-            format!("joining {address} needs the cluster's token"),
-            "copy --token from the log of the founder, or from its DIR/join-token",
-        )),
-        (None, None, _) => Ok(Birth::Alone),
     }
 }
 
@@ -164,6 +138,11 @@ fn secret(what: &str, secret: Option<String>) -> Result<Option<String>, Failure>
     }
 }
 
+/// Kubernetes sets a variable for a label that a pod does not have to nothing.
+fn said(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
+}
+
 /// Names travel to every node and into every list; a line break in one would forge log lines.
 fn name(what: &str, name: String) -> Result<String, Failure> {
     if name.is_empty() || name.len() > 64 || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -187,19 +166,6 @@ fn base_domains(domains: Vec<String>) -> Result<Vec<String>, Failure> {
         }
     }
     Ok(domains.into_iter().map(|domain| domain.to_ascii_lowercase()).collect())
-}
-
-/// A cluster of several nodes whose members tell each other `0.0.0.0` would never meet.
-fn check_reachable(birth: &Birth, node_bind: SocketAddr, settings: &Settings) -> Result<(), Failure> {
-    let several = !matches!(birth, Birth::Alone | Birth::Found { members: 1 });
-    let told = settings.advertise.is_some() || settings.node_advertise.is_some();
-    if several && node_bind.ip().is_unspecified() && !told {
-        return Err(Failure::usage(
-            format!("the other nodes cannot dial {node_bind}"),
-            "give --advertise HOST, the name or address under which they reach this node",
-        ));
-    }
-    Ok(())
 }
 
 fn advertised_host(advertise: Option<&str>, bound: SocketAddr) -> String {
@@ -239,6 +205,7 @@ fn default_log_format() -> LogFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Birth;
 
     fn text(text: &str) -> Option<String> {
         Some(text.to_owned())
@@ -267,6 +234,18 @@ mod tests {
         assert_eq!(config.node_bind.to_string(), "[::]:9002");
         assert_eq!(config.node_advertise, "[2001:db8::7]:9002");
         assert_eq!(config.s3_advertise, "https://s3.example.org");
+    }
+
+    #[test]
+    fn a_zone_that_is_empty_was_not_said() {
+        let config = resolve(Settings {
+            zone: text(""),
+            host: text(""),
+            ..Settings::default()
+        })
+        .expect("valid");
+        assert_eq!(config.zone, "default");
+        assert_eq!(config.host, config.name, "both are the name of this machine");
     }
 
     #[test]
@@ -340,21 +319,5 @@ mod tests {
             let failure = resolve(settings.clone()).expect_err(&format!("{settings:?}"));
             assert_eq!(failure.exit, crate::failure::Exit::Usage);
         }
-    }
-
-    #[test]
-    fn founding_and_joining_are_told_apart() {
-        let found = resolve(Settings {
-            found: Some(3),
-            ..Settings::default()
-        });
-        assert_eq!(found.expect("valid").birth, Birth::Found { members: 3 });
-        let join = resolve(Settings {
-            join: text("a:1"),
-            token: text("t"),
-            ..Settings::default()
-        });
-        let (address, token) = ("a:1".to_owned(), "t".to_owned());
-        assert_eq!(join.expect("valid").birth, Birth::Join { address, token });
     }
 }

@@ -20,8 +20,12 @@ pub struct Settings {
     /// Found a cluster of N nodes: wait until N, this one included, have registered
     #[arg(long, env = "HOLDFAST_FOUND", value_name = "N", help_heading = "Cluster")]
     pub found: Option<u32>,
-    /// Register with the founder at this node address
-    #[arg(long, env = "HOLDFAST_JOIN", value_name = "ADDR", help_heading = "Cluster")]
+    /// Be one of N nodes that are all started with the same words: the one whose own node address is the first of --join founds,
+    /// the others register with it
+    #[arg(long, env = "HOLDFAST_CLUSTER_OF", value_name = "N", help_heading = "Cluster")]
+    pub cluster_of: Option<u32>,
+    /// Where the founder may be found: HOST[:PORT], several with commas, @FILE for one a line; names may mean several addresses
+    #[arg(long, env = "HOLDFAST_JOIN", value_name = "SEEDS", help_heading = "Cluster")]
     pub join: Option<String>,
     /// Join token, from the file join-token in the founder's data directory
     #[arg(
@@ -32,6 +36,17 @@ pub struct Settings {
         help_heading = "Cluster"
     )]
     pub token: Option<String>,
+    /// File into which a founder writes its join token, and for which joining nodes wait
+    #[arg(long, env = "HOLDFAST_TOKEN_FILE", value_name = "FILE", help_heading = "Cluster")]
+    pub token_file: Option<PathBuf>,
+    /// File with a secret that all nodes were given, in place of a token: 32 characters at least, random
+    #[arg(
+        long,
+        env = "HOLDFAST_CLUSTER_SECRET_FILE",
+        value_name = "FILE",
+        help_heading = "Cluster"
+    )]
+    pub cluster_secret_file: Option<PathBuf>,
     /// What people call this node [default: the host's name]
     #[arg(long, env = "HOLDFAST_NAME", value_name = "NAME", help_heading = "Cluster")]
     pub name: Option<String>,
@@ -221,8 +236,11 @@ impl Settings {
         Self {
             data: self.data.or(other.data),
             found: self.found.or(other.found),
+            cluster_of: self.cluster_of.or(other.cluster_of),
             join: self.join.or(other.join),
             token: self.token.or(other.token),
+            token_file: self.token_file.or(other.token_file),
+            cluster_secret_file: self.cluster_secret_file.or(other.cluster_secret_file),
             name: self.name.or(other.name),
             zone: self.zone.or(other.zone),
             host: self.host.or(other.host),

@@ -19,7 +19,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub use state::random_text;
+pub use env_file::quote;
+pub use state::{random_text, write_secret};
 
 use crate::config::DiskLost;
 use crate::failure::Failure;

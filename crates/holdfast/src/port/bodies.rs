@@ -9,9 +9,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use holdfast_api::objects::{BodyPurpose, BodyStream, BodyWriter};
 use holdfast_core::bucket::Bucket;
-use holdfast_core::content::{BodyForm, StoredBody};
+use holdfast_core::content::{BodyForm, ManifestPart, StoredBody};
 use holdfast_core::request::WriteError;
-use holdfast_node::shell::{BodyReader, ChunkedWriter, Shell};
+use holdfast_node::desk::{BodyReader, ChunkedWriter};
+use holdfast_node::shell::Shell;
 
 use super::requests::object_key;
 
@@ -19,6 +20,10 @@ struct Writer(ChunkedWriter);
 
 #[async_trait]
 impl BodyWriter for Writer {
+    fn hold_here(&mut self, length: u64) {
+        self.0.hold_here(length);
+    }
+
     async fn begin(&mut self, length: Option<u64>) -> Result<(), WriteError> {
         self.0.begin(length).await
     }
@@ -45,7 +50,14 @@ pub(super) fn writer(shell: &Shell, bucket: &Bucket, key: &str, purpose: BodyPur
 }
 
 pub(super) fn reader(shell: &Shell, bucket: &Bucket, form: BodyForm, row: &Bytes, range: Range<u64>) -> BodyStream {
-    let reader = BodyReader::new(shell, bucket.settings, form, row, range);
+    stream_of(BodyReader::new(shell, bucket.settings, form, row, range))
+}
+
+pub(super) fn part_reader(shell: &Shell, bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
+    stream_of(BodyReader::part(shell, bucket.settings, part, range))
+}
+
+fn stream_of(reader: BodyReader) -> BodyStream {
     Box::pin(stream::unfold(reader, |mut reader| async move {
         let next = reader.next().await?;
         Some((next, reader))

@@ -7,12 +7,13 @@ use holdfast_api::objects::{ClusterView, MemberView, News, NewsStream};
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::{MemberState, MemberView as Seen};
 use holdfast_core::ids::NodeId;
+use holdfast_node::founding::RegisteredWith;
 use holdfast_node::shell::Shell;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 /// The cluster as this node sees it.
-pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
+pub(super) fn view(shell: &Shell, unsafe_no_sync: bool, registered_with: Option<&RegisteredWith>) -> ClusterView {
     let cluster = shell.cluster();
     let owed: BTreeMap<NodeId, u64> = shell.hints().into_iter().collect();
     let seen: BTreeMap<NodeId, Seen> = shell.members().into_iter().map(|seen| (seen.node, seen)).collect();
@@ -45,6 +46,7 @@ pub(super) fn view(shell: &Shell, unsafe_no_sync: bool) -> ClusterView {
         epoch: cluster.layout.epoch(),
         partitions: cluster.layout.partition_count() as u32,
         members: members.collect(),
+        registered_with: registered_with.map(|with| (with.founder, with.address.clone())),
         unsafe_no_sync,
         clock_off_ms: shell.clock_off_ms(),
         forgetting: shell.forgetting(),

@@ -4,6 +4,8 @@
 mod bodies;
 mod cluster;
 mod requests;
+mod samples;
+mod watching;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,31 +14,42 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use holdfast_api::objects::{
     BodyPurpose, BodyStream, BodyWriter, BucketCreated, BucketRef, ClusterView, CompleteUpload, DeleteBucketError,
-    GetObject, ListObjects, ListUploads, NewBucket, NewUpload, NewsStream, Objects, PutObject,
+    GetObject, Link, ListObjects, ListUploads, NewBucket, NewUpload, NewsStream, Objects, PutObject, Ring,
+    SampleStream, SampledVerb, WhisperStream,
 };
 use holdfast_core::bucket::{AccessKey, Bucket};
-use holdfast_core::content::{BodyForm, Manifest};
+use holdfast_core::content::{BodyForm, Manifest, ManifestPart};
 use holdfast_core::context::Context;
-use holdfast_core::ids::{BucketId, NodeId, UploadId};
+use holdfast_core::ids::{BucketId, ChunkId, NodeId, UploadId};
 use holdfast_core::repair::RepairReport;
 use holdfast_core::request::{
-    Answer, Count, Get, Got, List, Location, Page, Put, PutOutcome, ReadFault, UploadInfo, UploadPart, UploadStep,
-    WriteError,
+    Answer, Count, Get, Got, List, Location, Page, Put, PutOutcome, PutValue, ReadFault, UploadInfo, UploadPart,
+    UploadStep, WriteError,
 };
 use holdfast_core::wire::side::decode_manifest;
-use holdfast_node::shell::{CreateBucket, DeleteBucketFault, Shell};
+use holdfast_node::desk::{CreateBucket, DeleteBucketFault};
+use holdfast_node::founding::RegisteredWith;
+use holdfast_node::shell::Shell;
 
 /// A node's shell behind the port.
 pub struct Port {
     shell: Shell,
     /// This node acknowledges writes before they are on disk.
     unsafe_no_sync: bool,
+    /// With whom it registered when the cluster was founded, if that is known.
+    registered_with: Option<RegisteredWith>,
+    samples: samples::Samples,
 }
 
 impl Port {
     /// A running node behind the port.
-    pub fn over(shell: Shell, unsafe_no_sync: bool) -> Arc<dyn Objects> {
-        Arc::new(Self { shell, unsafe_no_sync })
+    pub fn over(shell: Shell, unsafe_no_sync: bool, registered_with: Option<RegisteredWith>) -> Arc<dyn Objects> {
+        Arc::new(Self {
+            shell,
+            unsafe_no_sync,
+            registered_with,
+            samples: samples::Samples::new(),
+        })
     }
 }
 
@@ -108,32 +121,39 @@ impl Objects for Port {
             w,
             wait_all,
         } = put;
-        let key = requests::object_key(bucket, key);
-        self.shell
-            .put(
-                request,
-                Put {
-                    settings: bucket.settings,
-                    key,
-                    context,
-                    value,
-                    w,
-                    wait_all,
-                },
-            )
-            .await
+        let began = self.samples.begin();
+        let verb = match value {
+            PutValue::Deletion => SampledVerb::Delete,
+            PutValue::Object { .. } => SampledVerb::Put,
+        };
+        let put = Put {
+            settings: bucket.settings,
+            key: requests::object_key(bucket, key),
+            context,
+            value,
+            w,
+            wait_all,
+        };
+        let outcome = self.shell.put(request, put).await?;
+        if let Some(began) = began {
+            self.samples.wrote(&self.shell, began, verb, (bucket, key), &outcome);
+        }
+        Ok(outcome)
     }
 
     async fn get(&self, bucket: &Bucket, key: &str, get: GetObject) -> Result<Got, ReadFault> {
-        let key = requests::object_key(bucket, key);
-        self.shell
-            .get(Get {
-                settings: bucket.settings,
-                key,
-                r: get.r,
-                bodies: get.bodies,
-            })
-            .await
+        let began = self.samples.begin();
+        let asked = Get {
+            settings: bucket.settings,
+            key: requests::object_key(bucket, key),
+            r: get.r,
+            bodies: get.bodies,
+        };
+        let got = self.shell.get(asked).await?;
+        if let Some(began) = began {
+            self.samples.read(&self.shell, began, (bucket, key), &got);
+        }
+        Ok(got)
     }
 
     async fn list(&self, bucket: &Bucket, page: ListObjects) -> Result<Page, ReadFault> {
@@ -221,8 +241,14 @@ impl Objects for Port {
             headers,
             manifest,
         };
+        let began = self.samples.begin();
         let outcome = self.shell.upload_write(requests::upload(bucket, key, step)).await?;
-        outcome.ok_or_else(requests::nonsense)
+        let outcome = outcome.ok_or_else(requests::nonsense)?;
+        if let Some(began) = began {
+            let at = (bucket, key);
+            self.samples.wrote(&self.shell, began, SampledVerb::Put, at, &outcome);
+        }
+        Ok(outcome)
     }
 
     async fn abort_upload(&self, bucket: &Bucket, key: &str, upload: UploadId) -> Result<(), WriteError> {
@@ -253,6 +279,18 @@ impl Objects for Port {
         self.shell.open_context(bucket.settings.id, key, token)
     }
 
+    fn read_part(&self, bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
+        bodies::part_reader(&self.shell, bucket, part, range)
+    }
+
+    fn chunk_homes(&self, bucket: &Bucket, chunk: ChunkId) -> Vec<NodeId> {
+        self.shell.chunk_homes(bucket.settings.n, chunk)
+    }
+
+    fn grant_code(&self, grant: &[u8]) -> Option<[u8; 16]> {
+        Some(self.shell.grant_code(grant))
+    }
+
     fn locate(&self, bucket: &Bucket, key: &str) -> Location {
         self.shell.locate(&bucket.settings, key)
     }
@@ -267,7 +305,7 @@ impl Objects for Port {
     }
 
     fn cluster(&self) -> ClusterView {
-        cluster::view(&self.shell, self.unsafe_no_sync)
+        cluster::view(&self.shell, self.unsafe_no_sync, self.registered_with.as_ref())
     }
 
     fn maintain(&self, node: NodeId, on: bool) -> bool {
@@ -284,5 +322,25 @@ impl Objects for Port {
 
     fn ready(&self) -> Result<(), String> {
         cluster::ready(&self.shell)
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        Some(watching::ring(&self.shell))
+    }
+
+    fn samples(&self) -> SampleStream {
+        self.samples.stream()
+    }
+
+    fn whisper(&self, to: Option<NodeId>, words: &[u8]) {
+        watching::whisper(&self.shell, to, words);
+    }
+
+    fn whispers(&self) -> WhisperStream {
+        watching::whispers(&self.shell)
+    }
+
+    fn links(&self) -> Vec<Link> {
+        watching::links(&self.shell)
     }
 }

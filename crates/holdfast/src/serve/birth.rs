@@ -1,16 +1,17 @@
 //! How a node with an empty data directory comes to its cluster: alone, as founder, or by joining (rule L7).
 
 use holdfast_node::founding::{
-    About, FoundConfig, Founder, FoundingError, JoinConfig, JoinToken, Registration, found_alone, join,
+    About, FoundConfig, Founder, FoundingError, JoinConfig, Registration, found_alone, join,
 };
 use holdfast_node::identity::Identity;
 use holdfast_node::shell::{Cluster, RootKey};
 use tracing::{info, warn};
 
 use crate::config::{Birth, Config};
+use crate::dev::write_secret;
 use crate::failure::{Exit, Failure};
 use crate::serve::data_dir::DataDir;
-use crate::serve::{JOIN_TOKEN_FILE, NodeListener, secrets, split_advice};
+use crate::serve::{JOIN_TOKEN_FILE, NodeListener, admission, secrets, split_advice};
 
 /// 1,024 partitions: balanced to a percent at ten nodes, and small enough that every message may list them (rule L1).
 const PARTITION_BITS: u8 = 10;
@@ -26,40 +27,43 @@ pub async fn born(config: &Config, data_dir: &DataDir, listener: NodeListener) -
             info!(cluster = %founding.identity.cluster, "founded a cluster of this node alone");
             Ok(founding.identity)
         }
-        Birth::Found { members } => {
-            let nodes = usize::try_from(*members).unwrap_or(usize::MAX);
-            let founder = Founder::open(FoundConfig { data, nodes, about }).map_err(founding_failure)?;
-            let token = founder.token().to_string();
-            data_dir.write_secret(JOIN_TOKEN_FILE, &format!("{token}\n"))?;
-            // The token itself is not logged: logs are read by more people than this directory.
-            info!(
-                members,
-                token_file = %data_dir.path().join(JOIN_TOKEN_FILE).display(),
-                "waiting for the others; start each with: holdfast server --join {} --token TOKEN",
-                config.node_advertise,
-            );
+        Birth::Found {
+            members,
+            token_file,
+            secret_file,
+        } => {
+            let secret = match secret_file {
+                Some(path) => Some(admission::await_secret(path).await),
+                None => None,
+            };
+            let founding = FoundConfig {
+                data,
+                nodes: usize::try_from(*members).unwrap_or(usize::MAX),
+                about,
+                secret,
+            };
+            let founder = Founder::open(founding).map_err(founding_failure)?;
+            let token = format!("{}\n", founder.token());
+            data_dir.write_secret(JOIN_TOKEN_FILE, &token)?;
+            if let Some(path) = token_file {
+                write_secret(path, &token)?;
+            }
+            admission::say_how_to_join(config, data_dir, *members);
             let root = secrets::root_key(config)?;
             let (founding, _) = founder.run(listener, compose(root)).await.map_err(founding_failure)?;
             data_dir.remove(JOIN_TOKEN_FILE)?;
             info!(cluster = %founding.identity.cluster, members = founding.members.len(), "the cluster is founded");
             Ok(founding.identity)
         }
-        Birth::Join { address, token } => {
-            let token: JoinToken = token.parse().map_err(|error: holdfast_node::founding::TokenError| {
-                Failure::usage(
-                    error.to_string(),
-                    format!("copy it again from {JOIN_TOKEN_FILE} in the founder's data directory"),
-                )
-            })?;
-            info!(founder = address, "registering");
-            let founding = join(JoinConfig {
+        Birth::Join { seeds, pass } => {
+            info!(%seeds, own = config.node_advertise, "looking for the founder, to register with it");
+            let joining = JoinConfig {
                 data,
-                founder: address.clone(),
-                token,
+                seeds: seeds.clone(),
+                admission: admission::of(pass)?,
                 about,
-            })
-            .await;
-            Ok(founding.map_err(founding_failure)?.identity)
+            };
+            Ok(join(joining).await.map_err(founding_failure)?.identity)
         }
     }
 }

@@ -5,6 +5,7 @@
 //! end the same in reverse: stop accepting, let requests finish, sync, mark the end as clean (rule D2 saves a new life
 //! for every key by it). A second signal ends the process at once; a `kill -9` loses nothing acknowledged either.
 
+mod admission;
 mod again;
 mod birth;
 mod bounds;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_api::serve::{ApiConfig, Frontends, Limits, TlsFiles};
-use holdfast_node::founding::late_answers;
+use holdfast_node::founding::{RegisteredWith, late_answers};
 use holdfast_node::identity::Identity;
 use holdfast_node::shell::{End, Shell, ShellConfig};
 use holdfast_store::Options;
@@ -146,7 +147,8 @@ async fn start_shell(
     listener: NodeListener,
     ends: tokio::sync::watch::Sender<Option<End>>,
 ) -> Result<Shell, Failure> {
-    let strangers = late_answers(data_dir.path()).map_err(birth::founding_failure)?;
+    let strangers = late_answers(data_dir.path(), admission::secret_for_late_answers(config).as_ref())
+        .map_err(birth::founding_failure)?;
     let shell_config = ShellConfig {
         data: data_dir.path().to_owned(),
         identity,
@@ -194,6 +196,7 @@ async fn serve(
         base_domains: config.base_domains.clone(),
         admin_token: Some(admin_token),
         root_key_id: Some(shell.cluster().root.id.clone()),
+        session_key: Some(shell.identity().secret.derive("console sessions")),
         tls: config.tls.as_ref().map(|tls| TlsFiles {
             certificate: tls.cert.clone(),
             key: tls.key.clone(),
@@ -205,7 +208,10 @@ async fn serve(
         },
         ..ApiConfig::default()
     };
-    let frontends = Frontends::bind(api, Port::over(shell.clone(), config.unsafe_no_sync))
+    // For people to look at; a node that cannot read it is none the worse.
+    let registered_with = RegisteredWith::load(data_dir.path()).ok().flatten();
+    let port = Port::over(shell.clone(), config.unsafe_no_sync, registered_with);
+    let frontends = Frontends::bind(api, port)
         .await
         .map_err(|error| split_advice(&error.to_string()))?;
     warnings::count(config);

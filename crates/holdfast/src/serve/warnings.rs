@@ -123,8 +123,8 @@ fn settings(config: &Config) -> String {
         "when new",
         match &config.birth {
             Birth::Alone => "founds a cluster of itself alone".to_owned(),
-            Birth::Found { members } => format!("founds a cluster of {members} nodes"),
-            Birth::Join { address, .. } => format!("registers with {address}"),
+            Birth::Found { members, .. } => format!("founds a cluster of {members} nodes"),
+            Birth::Join { seeds, .. } => format!("registers with the founder at {seeds}"),
         },
     ));
     lines

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::pairs::{exists, holders};
 use super::session::{Said, Session, name, names};
 use crate::client::copy::{self, Cp};
+use crate::client::direct::DirectArgs;
 use crate::client::list::{self, Ls};
 use crate::client::object::{self, Cat, Stat};
 use crate::client::place::{Place, Remote};
@@ -63,6 +64,11 @@ async fn copy(session: &Session, from: Place, to: Place) -> Result<(), Failure> 
         parallel: PARALLEL,
         content_type: None,
         quiet: false,
+        direct: DirectArgs {
+            via_one_node: false,
+            rest_endpoint: session.rest.rest_endpoint.clone(),
+            rest_endpoints: session.rest.rest_endpoints.clone(),
+        },
         s3: session.s3.clone(),
     };
     copy::run(cp, session.is_json()).await

@@ -16,7 +16,7 @@ fn completions_are_made_for_every_shell() {
 #[test]
 fn help_names_every_verb() {
     let help = stdout(&run(&["--help"]));
-    let verbs = "server dev mb rb ls cp cat stat rm key bucket cluster locate shell completions";
+    let verbs = "server dev mb rb ls cp sync cat stat rm key bucket cluster locate shell completions";
     for verb in verbs.split(' ') {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} in {help}");
     }

@@ -2,5 +2,6 @@
 
 mod cluster;
 mod command_line;
+mod joining;
 mod scratch;
 mod server;

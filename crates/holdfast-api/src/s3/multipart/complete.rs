@@ -251,7 +251,7 @@ fn checksum_of(chosen: Chosen, parts: &[&UploadPart]) -> S3Result<(Algorithm, St
 }
 
 /// The ETag of a whole: the MD5 of its parts' MD5s, and their number.
-fn etag_of(parts: &[&str]) -> Option<String> {
+pub(crate) fn etag_of(parts: &[&str]) -> Option<String> {
     let mut md5 = Md5::new();
     for part in parts {
         let bytes = hex_simd::decode_to_vec(part).ok().filter(|bytes| bytes.len() == 16)?;

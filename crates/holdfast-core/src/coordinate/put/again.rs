@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::coordinate::{Progress, unchanged};
 use crate::ids::Dot;
 use crate::message::Copy;
+use crate::node::replica::must_be_shown;
 use crate::node::state::Step;
 use crate::record::{Record, Version};
 use crate::request::{WantedBodies, WriteFault};
@@ -40,7 +41,7 @@ impl PutOp {
             .unwrap_or_default();
         self.own_context = context.cloned().unwrap_or_default();
         self.own_context.add(self.dot);
-        if copy.record.holds_beyond(&self.own_context) {
+        if must_be_shown(&copy.record, &copy.record, &self.own_context) {
             self.beyond = Some(copy.record.context().clone());
         }
         self.send_as_it_is(step, copy.record, bodies)

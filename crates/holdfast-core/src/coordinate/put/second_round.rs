@@ -6,7 +6,7 @@ use super::begin::too_late;
 use super::{NotBegun, PutOp};
 use crate::coordinate::Progress;
 use crate::coordinate::claim::with_room;
-use crate::coordinate::forward::NEXT_HOME_MS;
+use crate::coordinate::handing::NEXT_HOME_MS;
 use crate::node::state::{Parked, Step, Waiter};
 use crate::planted::Planted;
 use crate::quorum::Vote;

@@ -12,6 +12,7 @@ mod announce;
 mod answer;
 mod collect;
 mod fault;
+mod find;
 mod replica;
 mod request;
 mod side;
@@ -96,6 +97,8 @@ const CLAIM: u8 = 23;
 const CLAIM_REPLY: u8 = 24;
 const ANNOUNCE: u8 = 25;
 const ANNOUNCED: u8 = 26;
+const FIND: u8 = 27;
+const FIND_REPLY: u8 = 28;
 
 const fn tag_of(message: &Message) -> u8 {
     match message {
@@ -125,6 +128,8 @@ const fn tag_of(message: &Message) -> u8 {
         Message::ClaimReply { .. } => CLAIM_REPLY,
         Message::Announce { .. } => ANNOUNCE,
         Message::Announced { .. } => ANNOUNCED,
+        Message::Find { .. } => FIND,
+        Message::FindReply { .. } => FIND_REPLY,
     }
 }
 
@@ -272,7 +277,9 @@ fn write_message(to: &mut Writer, message: &Message) {
         | Message::Claim { .. }
         | Message::ClaimReply { .. }
         | Message::Announce { .. }
-        | Message::Announced { .. } => write_message_between_members(to, message),
+        | Message::Announced { .. }
+        | Message::Find { .. }
+        | Message::FindReply { .. } => write_message_between_members(to, message),
     }
 }
 
@@ -332,6 +339,15 @@ fn write_message_between_members(to: &mut Writer, message: &Message) {
         Message::Announce { op, said } => {
             op.write(to);
             said.write(to);
+        }
+        Message::Find { op, to: position, dead } => {
+            op.write(to);
+            position.write(to);
+            dead.write(to);
+        }
+        Message::FindReply { op, directions } => {
+            op.write(to);
+            directions.write(to);
         }
         Message::Announced { op, known, run } => {
             op.write(to);
@@ -466,6 +482,15 @@ fn read_range_message(tag: u8, from: &mut Reader<'_>) -> Result<Message, DecodeE
             op,
             known: Field::read(from)?,
             run: from.u64()?,
+        },
+        FIND => Message::Find {
+            op,
+            to: Field::read(from)?,
+            dead: find::read_nodes(from)?,
+        },
+        FIND_REPLY => Message::FindReply {
+            op,
+            directions: Field::read(from)?,
         },
         COLLECT => Message::Collect {
             op,
