@@ -1,15 +1,17 @@
 //! What REST and gRPC say when something did not work: a code, what happened, what to do about it, and whether anything may
 //! have changed. The only table from faults to statuses on this side; gRPC's words are made of it in [`crate::grpc`].
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 use holdfast_core::request::{ReadFault, StateChange, WriteError, WriteFault};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
 use crate::intake::IntakeError;
 use crate::object_headers::HeadersRefused;
 use crate::objects::{DeleteBucketError, Role};
+use crate::rest::{Told, one_of};
 
 /// A request that was not done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +23,35 @@ pub(crate) struct Problem {
     /// `None` where nobody can know.
     pub(crate) state_changed: Option<bool>,
     pub(crate) down: Vec<String>,
+}
+
+/// What happened, what to do about it, and whether anything changed
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemTold {
+    #[schema(schema_with = failure)]
+    status: &'static str,
+    /// What went wrong, in a word that stays the same
+    #[schema(example = "unavailable")]
+    error: &'static str,
+    /// What went wrong, for people
+    #[schema(example = "2 copies are needed and 1 homes can be reached")]
+    message: String,
+    /// What to do about it
+    #[schema(example = "see which nodes are down with GET /v1/cluster, and try again")]
+    what_to_do: &'static str,
+    /// Whether anything changed; null when nobody can know: the write may still take effect
+    state_changed: Option<bool>,
+    /// Ids of the homes that could not be reached
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    down: Vec<String>,
+}
+
+const FAILURE: &str = "failure";
+
+fn failure() -> Object {
+    one_of([FAILURE])
 }
 
 pub(crate) type Answer<T = Response> = Result<T, Problem>;
@@ -255,33 +286,31 @@ impl Problem {
         Self::bad_request(message, "send less metadata, as text")
     }
 
-    fn body(&self) -> Value {
-        let mut body = json!({
-            "status": "failure",
-            "error": self.error,
-            "message": self.message,
-            "what_to_do": self.what_to_do,
-            "state_changed": self.state_changed,
-        });
-        if !self.down.is_empty() {
-            body["down"] = json!(self.down);
+    fn told(self) -> ProblemTold {
+        ProblemTold {
+            status: FAILURE,
+            error: self.error,
+            message: self.message,
+            what_to_do: self.what_to_do,
+            state_changed: self.state_changed,
+            down: self.down,
         }
-        body
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut answer = (self.status, Json(self.body())).into_response();
+        let status = self.status;
+        let mut answer = (status, Told(self.told())).into_response();
         // Room may be made as well as load may pass.
         if matches!(
-            self.status,
+            status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE
         ) {
             let headers = answer.headers_mut();
             headers.insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             let headers = answer.headers_mut();
             headers.insert(
                 http::header::WWW_AUTHENTICATE,

@@ -22,7 +22,7 @@ use crate::config::ServerArgs;
 use crate::dev::Dev;
 use crate::failure::{Failure, local};
 use crate::gateway::GatewayArgs;
-use crate::{dev, gateway, serve};
+use crate::{dev, gateway, serve, shell};
 
 /// Holdfast, a leaderless S3 object store
 #[derive(Parser, Debug)]
@@ -69,6 +69,7 @@ pub enum Verb {
     Repair(Repair),
     Health(Health),
     Env(Env),
+    Shell(Box<shell::Shell>),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -83,6 +84,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Server(args) => serve::run(*args),
         Verb::Gateway(args) => gateway::run(*args),
         Verb::Dev(args) => dev::run(args, json),
+        Verb::Shell(args) => shell::run(*args, json),
         Verb::Completions { shell } => completions(shell),
         verb => client_runtime()?.block_on(client(verb, json)),
     }
@@ -105,7 +107,7 @@ async fn client(verb: Verb, json: bool) -> Result<(), Failure> {
         Verb::Repair(args) => repair::run(args, json).await,
         Verb::Health(args) => health::run(args, json).await,
         Verb::Env(args) => env::run(args, json).await,
-        Verb::Server(_) | Verb::Gateway(_) | Verb::Dev(_) | Verb::Completions { .. } => Ok(()),
+        Verb::Server(_) | Verb::Gateway(_) | Verb::Dev(_) | Verb::Shell(_) | Verb::Completions { .. } => Ok(()),
     }
 }
 
@@ -150,6 +152,7 @@ mod tests {
             "holdfast key create NAME --json",
             "holdfast server --found 3",
             "holdfast repair --node node-2 --detach --json",
+            "holdfast shell --continue",
             "holdfast server --join 127.0.0.1:9002 --token T",
             "holdfast server --cluster-of 5 --join a:9002,b --cluster-secret-file F",
             "holdfast health --live",

@@ -14,6 +14,7 @@ mod gateway;
 mod port;
 mod quantity;
 mod serve;
+mod shell;
 
 use std::process::ExitCode;
 

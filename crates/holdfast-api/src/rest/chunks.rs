@@ -1,17 +1,18 @@
 //! Where the chunks of an object's body lie: each has a position of its own, so a large body is spread over the whole ring.
 
-use axum::Json;
 use axum::extract::State;
 use holdfast_core::content::{BodyForm, ManifestPart};
 use holdfast_core::ids::{ChunkId, Partition};
 use holdfast_core::place::{chunk_position, partition_of};
 use holdfast_core::request::WantedBodies;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::Object;
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::faults::{BadRequest, NoSuchObject, ReadFaults};
 use super::query::Query;
-use super::shape::{Names, dot_text};
+use super::shape::{Names, Node, Success, Told, dot_text, one_of};
 use super::upload::Target;
 use crate::objects::{GetObject, Ring};
 use crate::problem::{Answer, Problem};
@@ -20,18 +21,79 @@ use crate::problem::{Answer, Problem};
 const CHUNKS_MAX: u32 = 1_000;
 
 /// From which chunk on, counted over the whole body.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct From {
+    /// Only chunks with this number or later: `next` of the page before
     #[serde(default)]
+    #[param(maximum = 18446744073709551615u64)]
     from: u64,
+    /// At most so many chunks; 1,000 when left out, and at most
+    #[param(format = Int64, maximum = 4294967295u32)]
     limit: Option<u32>,
 }
 
+/// The chunks of an object's body
+#[derive(Serialize, ToSchema)]
+pub(super) struct Chunks {
+    status: Success,
+    #[schema(example = "photos")]
+    bucket: String,
+    #[schema(example = "cat.jpg")]
+    key: String,
+    /// The name of the version
+    dot: String,
+    /// Where the body lies: nowhere, beside its record, or in chunks of its own
+    #[schema(schema_with = forms)]
+    form: &'static str,
+    /// Length of the body
+    size: u64,
+    /// Parts in which it was sent
+    parts: usize,
+    chunks_in_all: u64,
+    chunks: Vec<Chunk>,
+    /// The first chunk of the next page; null on the last one
+    next: Option<u64>,
+}
+
+/// A chunk of a body
+#[derive(Serialize, ToSchema)]
+struct Chunk {
+    /// Counted over the whole body, from 0
+    number: u64,
+    /// The part that it belongs to
+    part: u16,
+    /// Its length
+    bytes: u64,
+    /// Its place on the ring, in hex
+    position: String,
+    /// The arc that holds it; null on a node that does not hold the ring
+    partition: Option<u16>,
+    /// Who should have it, best first; null on a node that does not hold the ring
+    homes: Option<Vec<Node>>,
+}
+
+const EMPTY: &str = "empty";
+const BESIDE: &str = "beside its record";
+const CHUNKS: &str = "chunks";
+
+fn forms() -> Object {
+    one_of([EMPTY, BESIDE, CHUNKS])
+}
+
+/// Look where an object's chunks lie
+///
+/// Those of the newest version's body, a page at a time. Small bodies have none: they lie beside their record.
+#[utoipa::path(
+    get, path = "/v1/buckets/{bucket}/chunks/{*key}", operation_id = "chunks", tag = "cluster",
+    params(Target, From),
+    responses((status = 200, description = "A page of chunks", body = Chunks), BadRequest, NoSuchObject, ReadFaults)
+)]
 pub(super) async fn read(
     State(app): App,
     Target { bucket, key }: Target,
     Query(asked): Query<From>,
-) -> Answer<Json<Value>> {
+) -> Answer<Told<Chunks>> {
     let bucket = app.bucket(&bucket).await?;
     let get = GetObject {
         r: None,
@@ -70,29 +132,29 @@ pub(super) async fn read(
         number += count;
     }
     let told = asked.from + chunks.len() as u64;
-    Ok(Json(json!({
-        "status": "success",
-        "bucket": bucket.name,
-        "key": key,
-        "dot": dot_text(version.dot),
-        "form": match form {
-            BodyForm::Empty => "empty",
-            BodyForm::Inline { .. } => "beside its record",
-            BodyForm::Manifest { .. } => "chunks",
+    Ok(Told(Chunks {
+        status: Success::Success,
+        bucket: bucket.name.clone(),
+        key,
+        dot: dot_text(version.dot),
+        form: match form {
+            BodyForm::Empty => EMPTY,
+            BodyForm::Inline { .. } => BESIDE,
+            BodyForm::Manifest { .. } => CHUNKS,
         },
-        "size": version.content.size,
-        "parts": parts.len(),
-        "chunks_in_all": number,
-        "chunks": chunks,
-        "next": (told < number).then_some(told),
-    })))
+        size: version.content.size,
+        parts: parts.len(),
+        chunks_in_all: number,
+        chunks,
+        next: (told < number).then_some(told),
+    }))
 }
 
 fn chunks_of(part: &ManifestPart) -> u64 {
     part.size.div_ceil(u64::from(part.chunk_bytes.max(1)))
 }
 
-fn chunk(part: &ManifestPart, index: u64, number: u64, n: u8, ring: Option<&Ring>, names: &Names) -> Value {
+fn chunk(part: &ManifestPart, index: u64, number: u64, n: u8, ring: Option<&Ring>, names: &Names) -> Chunk {
     let id = ChunkId {
         part: part.id,
         index: u32::try_from(index).unwrap_or(u32::MAX),
@@ -112,14 +174,14 @@ fn chunk(part: &ManifestPart, index: u64, number: u64, n: u8, ring: Option<&Ring
             .collect();
         names.nodes(&homes)
     });
-    json!({
-        "number": number,
-        "part": part.number,
-        "bytes": bytes,
-        "position": position.to_string(),
-        "partition": partition.map(|partition| partition.0),
-        "homes": homes,
-    })
+    Chunk {
+        number,
+        part: part.number,
+        bytes,
+        position: position.to_string(),
+        partition: partition.map(|partition| partition.0),
+        homes,
+    }
 }
 
 #[cfg(test)]

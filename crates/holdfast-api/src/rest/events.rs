@@ -13,31 +13,154 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use holdfast_core::event::ClusterEvent;
-use holdfast_core::ids::ObjectKey;
+use holdfast_core::ids::{NodeId, ObjectKey};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::App;
-use super::cluster::{state_name, why_name};
-use super::shape::{Names, time};
+use super::cluster::{member_states, state_name, why_name};
+use super::shape::{Names, Node, time};
 use crate::objects::{News, Objects};
 use crate::problem::{Answer, Problem};
 
 /// After this much silence a line is sent that means nothing, so that a listener who went away is noticed.
 const SILENCE: Duration = Duration::from_secs(15);
 
-pub(super) async fn follow(State(app): App) -> Answer {
+/// Something that happened, as the telling node saw it
+#[derive(Serialize, ToSchema)]
+pub(super) struct Event {
+    /// When; absent in `missed` of a node's own events
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime, required = false, nullable = false)]
+    at: Option<String>,
+    /// The node that tells
+    node: Node,
+    #[serde(flatten)]
+    what: What,
+}
+
+/// A key that an event is about
+#[derive(Serialize, ToSchema)]
+struct About {
+    /// Null when the telling node does not know the bucket
+    bucket: Option<String>,
+    key: String,
+}
+
+/// What happened
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum What {
+    /// The listener was too slow to be told so many events
+    Missed { count: u64 },
+    /// A member does not answer at present, and is still used
+    Suspect { member: Node },
+    /// A member is held down
+    Down { member: Node },
+    /// A member has ended in order
+    Stopped { member: Node },
+    /// A member is up again
+    Up {
+        member: Node,
+        #[schema(schema_with = member_states)]
+        was: &'static str,
+    },
+    /// A member is down on purpose, or no longer
+    Maintenance { member: Node, on: bool },
+    /// Others held the telling node down
+    Rejoined,
+    /// The telling node's clock is ahead of most others' (negative: behind)
+    ClockOff { ahead_ms: i64 },
+    /// It no longer is
+    ClockRight,
+    /// The telling node's data are an old copy, of whose later writes a member knows
+    OldCopyFound { by: Node },
+    /// A lost disk is filled again
+    Filling,
+    /// It has been
+    Filled,
+    /// The telling node holds a key for a home that is away
+    HintStored {
+        #[serde(flatten)]
+        of: About,
+        #[serde(rename = "for")]
+        home: Node,
+    },
+    /// The home has it now
+    HintDelivered {
+        #[serde(flatten)]
+        of: About,
+        #[serde(rename = "for")]
+        home: Node,
+    },
+    /// Copies of a key differed, and nodes were sent what they lacked
+    Repaired {
+        #[serde(flatten)]
+        of: About,
+        nodes: Vec<Node>,
+    },
+    /// A damaged copy of a body on the telling node's disk was written again
+    Mended {
+        #[serde(flatten)]
+        of: About,
+    },
+    /// The telling node's copy and those of other nodes were damaged; what only they had is gone
+    CopiesLost {
+        #[serde(flatten)]
+        of: About,
+        nodes: Vec<Node>,
+    },
+    /// Somebody asked the node to repair all that it holds
+    RepairBegun,
+    /// It has
+    RepairEnded {
+        damaged: u64,
+        differences: u64,
+        records_healed: u64,
+        chunks_healed: u64,
+        sent: u64,
+        unhealed: u64,
+    },
+    /// The telling node's copy of a key has concurrent versions
+    SiblingsMade {
+        #[serde(flatten)]
+        of: About,
+        count: u32,
+    },
+    /// It has no longer
+    SiblingsResolved {
+        #[serde(flatten)]
+        of: About,
+    },
+    /// Dead bodies stay because of a member
+    GateHeld { by: Node, why: &'static str },
+    /// So much is gone from all members
+    Forgotten { bodies: u32, bytes: u64 },
+}
+
+/// What happens in the cluster, as it happens
+///
+/// Server-sent events without an end: each a line `data: ` with one `Event` as JSON. Lines that begin with `:` mean nothing;
+/// one comes at once, another after 15 seconds of silence.
+#[utoipa::path(
+    get, path = "/v1/cluster/events", operation_id = "follow_events", tag = "cluster",
+    responses((status = 200, description = "Lines, of which each `data:` holds one `Event`",
+        body = String, content_type = "text/event-stream",
+        example = "data: {\"at\":\"2026-01-02T03:04:05.678Z\",\"event\":\"down\",\"member\":{\"id\":\"6f1c2b7a9d3e4f50\",\"name\":\"node-2\"},\"node\":{\"id\":\"1a2b3c4d5e6f7081\",\"name\":\"node-1\"}}\n\n"))
+)]
+pub(super) async fn follow(State(app): App) -> Answer<Response> {
     Problem::unless_node(app.objects.role(), "events")?;
     let objects = Arc::clone(&app.objects);
     let news = objects.events();
-    let names = Arc::new(Names::of(&*objects));
-    let teller = names.node(objects.cluster().node);
+    let teller = Arc::new(Teller::of(&*objects));
     let lines = stream::unfold(news, move |mut news| {
-        let (objects, names, teller) = (Arc::clone(&objects), Arc::clone(&names), teller.clone());
+        let (objects, teller) = (Arc::clone(&objects), Arc::clone(&teller));
         async move {
             let line = match tokio::time::timeout(SILENCE, news.next()).await {
-                Ok(Some(told)) => format!("data: {}\n\n", shape(&told, &*objects, &names, &teller)),
+                Ok(Some(told)) => line(&teller.shown(&*objects, &told)),
                 Ok(None) => return None,
                 Err(_) => ": nothing happens\n\n".to_owned(),
             };
@@ -53,10 +176,15 @@ pub(super) async fn follow(State(app): App) -> Answer {
     Ok(answer)
 }
 
+/// One event on the wire.
+fn line(event: &Value) -> String {
+    format!("data: {event}\n\n")
+}
+
 /// Tells events in the name of the node that answers. Made once for many of them: names are asked of the whole cluster.
 pub(crate) struct Teller {
     names: Names,
-    node: Value,
+    node: Node,
 }
 
 impl Teller {
@@ -66,70 +194,92 @@ impl Teller {
         Self { names, node }
     }
 
+    /// An [`Event`], its names in alphabetical order.
     pub(crate) fn shown(&self, objects: &dyn Objects, news: &News) -> Value {
-        shape(news, objects, &self.names, &self.node)
+        let event = shape(news, objects, &self.names, &self.node);
+        serde_json::to_value(event).unwrap_or_default()
     }
 }
 
-fn shape(news: &News, objects: &dyn Objects, names: &Names, teller: &Value) -> Value {
-    let mut shown = match news {
-        News::Missed(count) => json!({ "event": "missed", "count": count }),
-        News::Happened { at_ms, event } => {
-            let mut shown = told(event, objects, names);
-            shown["at"] = Value::from(time(*at_ms));
-            shown
-        }
+fn shape(news: &News, objects: &dyn Objects, names: &Names, teller: &Node) -> Event {
+    let (at, what) = match news {
+        News::Missed(count) => (None, What::Missed { count: *count }),
+        News::Happened { at_ms, event } => (Some(time(*at_ms)), told(event, objects, names)),
     };
-    shown["node"] = teller.clone();
-    shown
+    Event {
+        at,
+        node: teller.clone(),
+        what,
+    }
 }
 
-fn told(event: &ClusterEvent, objects: &dyn Objects, names: &Names) -> Value {
-    let node = |id| names.node(id);
-    let about =
-        |kind: &str, of: &ObjectKey| json!({ "event": kind, "bucket": objects.bucket_name(of.bucket), "key": of.key });
-    let with = |mut value: Value, field: &str, what: Value| {
-        value[field] = what;
-        value
+fn told(event: &ClusterEvent, objects: &dyn Objects, names: &Names) -> What {
+    let node = |id: &NodeId| names.node(*id);
+    let about = |of: &ObjectKey| About {
+        bucket: objects.bucket_name(of.bucket),
+        key: of.key.clone(),
     };
     match event {
-        ClusterEvent::MemberSuspect(id) => json!({ "event": "suspect", "member": node(*id) }),
-        ClusterEvent::MemberDown(id) => json!({ "event": "down", "member": node(*id) }),
-        ClusterEvent::MemberStopped(id) => json!({ "event": "stopped", "member": node(*id) }),
-        ClusterEvent::MemberUp { node: id, was } => {
-            json!({ "event": "up", "member": node(*id), "was": state_name(*was) })
-        }
-        ClusterEvent::Maintenance { node: id, on } => {
-            json!({ "event": "maintenance", "member": node(*id), "on": on })
-        }
-        ClusterEvent::Rejoined => json!({ "event": "rejoined" }),
-        ClusterEvent::ClockOff { ahead_ms } => json!({ "event": "clock_off", "ahead_ms": ahead_ms }),
-        ClusterEvent::ClockRight => json!({ "event": "clock_right" }),
-        ClusterEvent::OldCopyFound { by } => json!({ "event": "old_copy_found", "by": node(*by) }),
-        ClusterEvent::Filling => json!({ "event": "filling" }),
-        ClusterEvent::Filled => json!({ "event": "filled" }),
-        ClusterEvent::HintStored { home, of } => with(about("hint_stored", of), "for", node(*home)),
-        ClusterEvent::HintDelivered { home, of } => with(about("hint_delivered", of), "for", node(*home)),
-        ClusterEvent::Repaired { of, nodes } => with(about("repaired", of), "nodes", names.nodes(nodes)),
-        ClusterEvent::Mended { of } => about("mended", of),
-        ClusterEvent::CopiesLost { of, nodes } => with(about("copies_lost", of), "nodes", names.nodes(nodes)),
-        ClusterEvent::RepairBegun => json!({ "event": "repair_begun" }),
+        ClusterEvent::MemberSuspect(id) => What::Suspect { member: node(id) },
+        ClusterEvent::MemberDown(id) => What::Down { member: node(id) },
+        ClusterEvent::MemberStopped(id) => What::Stopped { member: node(id) },
+        ClusterEvent::MemberUp { node: id, was } => What::Up {
+            member: node(id),
+            was: state_name(*was),
+        },
+        ClusterEvent::Maintenance { node: id, on } => What::Maintenance {
+            member: node(id),
+            on: *on,
+        },
+        ClusterEvent::Rejoined => What::Rejoined,
+        ClusterEvent::ClockOff { ahead_ms } => What::ClockOff { ahead_ms: *ahead_ms },
+        ClusterEvent::ClockRight => What::ClockRight,
+        ClusterEvent::OldCopyFound { by } => What::OldCopyFound { by: node(by) },
+        ClusterEvent::Filling => What::Filling,
+        ClusterEvent::Filled => What::Filled,
+        ClusterEvent::HintStored { home, of } => What::HintStored {
+            of: about(of),
+            home: node(home),
+        },
+        ClusterEvent::HintDelivered { home, of } => What::HintDelivered {
+            of: about(of),
+            home: node(home),
+        },
+        ClusterEvent::Repaired { of, nodes } => What::Repaired {
+            of: about(of),
+            nodes: names.nodes(nodes),
+        },
+        ClusterEvent::Mended { of } => What::Mended { of: about(of) },
+        ClusterEvent::CopiesLost { of, nodes } => What::CopiesLost {
+            of: about(of),
+            nodes: names.nodes(nodes),
+        },
+        ClusterEvent::RepairBegun => What::RepairBegun,
         ClusterEvent::RepairEnded {
             damaged,
             differences,
             healed,
             unhealed,
-        } => json!({
-            "event": "repair_ended", "damaged": damaged, "differences": differences,
-            "records_healed": healed.records, "chunks_healed": healed.chunks, "sent": healed.sent, "unhealed": unhealed,
-        }),
-        ClusterEvent::SiblingsMade { of, count } => with(about("siblings_made", of), "count", Value::from(*count)),
-        ClusterEvent::SiblingsResolved { of } => about("siblings_resolved", of),
-        ClusterEvent::GateHeld { by, why } => {
-            json!({ "event": "gate_held", "by": node(*by), "why": why_name(*why) })
-        }
-        ClusterEvent::Forgotten { bodies, bytes } => {
-            json!({ "event": "forgotten", "bodies": bodies, "bytes": bytes })
-        }
+        } => What::RepairEnded {
+            damaged: *damaged,
+            differences: *differences,
+            records_healed: healed.records,
+            chunks_healed: healed.chunks,
+            sent: healed.sent,
+            unhealed: *unhealed,
+        },
+        ClusterEvent::SiblingsMade { of, count } => What::SiblingsMade {
+            of: about(of),
+            count: *count,
+        },
+        ClusterEvent::SiblingsResolved { of } => What::SiblingsResolved { of: about(of) },
+        ClusterEvent::GateHeld { by, why } => What::GateHeld {
+            by: node(by),
+            why: why_name(*why),
+        },
+        ClusterEvent::Forgotten { bodies, bytes } => What::Forgotten {
+            bodies: *bodies,
+            bytes: *bytes,
+        },
     }
 }

@@ -1,6 +1,5 @@
 //! Health for load balancers, and the metrics page. None of them asks for a token.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use holdfast_core::gossip::MemberState;
@@ -8,33 +7,55 @@ use holdfast_core::gossip::facts::Soundness;
 use holdfast_core::repair::RepairReport;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 use super::cluster::{soundness_name, state_name};
+use super::shape::{Success, Told};
 use crate::objects::{ClusterView, MemberView};
+use crate::problem::{Answer, Problem, ProblemTold};
 use crate::serve::metrics_page;
 
-pub(super) async fn live() -> Json<Value> {
-    Json(json!({ "status": "success" }))
+/// All is well
+#[derive(Serialize, ToSchema)]
+pub(super) struct Healthy {
+    status: Success,
 }
 
-pub(super) async fn ready(State(app): App) -> Response {
-    match app.objects.ready() {
-        Ok(()) => Json(json!({ "status": "success" })).into_response(),
-        Err(reason) => {
-            let answer = json!({
-                "status": "failure",
-                "error": "not_ready",
-                "message": reason,
-                "what_to_do": "ask another node",
-                "state_changed": false,
-            });
-            (StatusCode::SERVICE_UNAVAILABLE, Json(answer)).into_response()
-        }
-    }
+const HEALTHY: Told<Healthy> = Told(Healthy {
+    status: Success::Success,
+});
+
+/// Whether the process runs
+#[utoipa::path(
+    get, path = "/health/live", operation_id = "live", tag = "health", security(()),
+    responses((status = 200, description = "It runs", body = Healthy))
+)]
+pub(super) async fn live() -> Told<Healthy> {
+    HEALTHY
 }
 
+/// Whether this node can serve now
+#[utoipa::path(
+    get, path = "/health/ready", operation_id = "ready", tag = "health", security(()),
+    responses(
+        (status = 200, description = "It can", body = Healthy),
+        (status = 503, description = "It cannot, for the reason in `message`", body = ProblemTold,
+            headers(("Retry-After" = String, description = "Seconds to wait before trying again"))),
+    )
+)]
+pub(super) async fn ready(State(app): App) -> Answer<Told<Healthy>> {
+    let not_ready = |reason| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason, "ask another node");
+    app.objects.ready().map_err(not_ready)?;
+    Ok(HEALTHY)
+}
+
+/// Figures for Prometheus
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "health", security(()),
+    responses((status = 200, description = "Prometheus text format", body = String, content_type = "text/plain"))
+)]
 pub(super) async fn metrics(State(app): App) -> Response {
     let view = app.objects.cluster();
     count_members(&view.members);

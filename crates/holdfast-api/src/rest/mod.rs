@@ -1,19 +1,26 @@
 //! REST `/v1`: buckets and objects as resources, with everything a coordinator knows in the answer (rule Q1).
 //!
 //! Also on this port: `/health/live`, `/health/ready` and `/metrics`, which ask for no token. Every other answer is
-//! JSON, failures included ([`problem`]); object bodies alone are raw.
+//! JSON, failures included ([`crate::problem`]); object bodies alone are raw.
+//!
+//! Each handler carries what it takes and answers beside it; router and document (`/v1/openapi.json`) are made of the same
+//! list, so that neither can say what the other does not.
 
 mod buckets;
 mod chunks;
 mod cluster;
 mod events;
+mod faults;
 mod gate;
 mod health;
 mod keys;
 mod layout;
 mod list;
+mod locate;
 mod meta;
 mod object;
+mod openapi;
+mod place;
 mod query;
 mod repair;
 mod shape;
@@ -32,10 +39,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use tower_service::Service;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::console::{self, sign_in};
 use crate::objects::{BucketRef, Objects};
@@ -45,10 +54,10 @@ use crate::serve::{ApiConfig, Metered, Peer, RequestBody, Ticket};
 use crate::signature::Payload;
 use crate::watch::Watch;
 pub(crate) use buckets::document;
-pub(crate) use cluster::shown as cluster_shown;
+pub(crate) use cluster::view_shown;
 pub(crate) use events::Teller;
 pub(crate) use gate::Gate;
-pub(crate) use shape::time as time_shown;
+pub(crate) use shape::{Told, one_of, time as time_shown};
 use verified::VerifiedBody;
 
 /// Carries contexts in and out (rule D8).
@@ -180,7 +189,7 @@ impl RestApp {
         if head.uri.path().starts_with("/console") {
             ticket.note().identify("console", None);
         }
-        if !head.uri.path().starts_with("/v1/") {
+        if !head.uri.path().starts_with("/v1/") || head.uri.path() == openapi::PATH {
             return Ok(Request::from_parts(head, Body::new(body)));
         }
         if head.uri.path().starts_with(transfers::PATH) {
@@ -225,57 +234,59 @@ fn operation(head: &http::request::Parts) -> &'static str {
 }
 
 fn router(shared: Arc<Shared>) -> Router<()> {
-    let object = get(object::read)
-        .head(object::read)
-        .put(upload::put)
-        .post(upload::put)
-        .delete(object::delete);
-    Router::new()
-        .route("/v1/buckets", get(buckets::list).post(buckets::create_named))
-        .route(
-            "/v1/buckets/{bucket}",
-            get(buckets::info).put(buckets::create).delete(buckets::delete),
-        )
-        .route("/v1/buckets/{bucket}/objects", get(list::list).post(upload::post_form))
+    Router::from(resources())
+        // A form may be posted to the bucket's objects with the slash that a key would follow.
         .route("/v1/buckets/{bucket}/objects/", get(list::list).post(upload::post_form))
-        .route("/v1/buckets/{bucket}/objects/{*key}", object)
-        .route("/v1/buckets/{bucket}/meta/{*key}", get(meta::read))
-        .route("/v1/buckets/{bucket}/chunks/{*key}", get(chunks::read))
-        .route("/v1/buckets/{bucket}/share/{*key}", post(share::share))
-        .route("/v1/buckets/{bucket}/uploads/{*key}", uploads::methods())
-        .route("/v1/buckets/{bucket}/locate", get(cluster::locate_in))
-        .route("/v1/locate", get(cluster::locate))
-        .route(
-            "/v1/buckets/{bucket}/transfers/{*key}",
-            get(transfers::plan_read).post(transfers::plan_write),
-        )
-        .route(
-            "/v1/transfers/part",
-            get(transfers::read_part).put(transfers::write_part),
-        )
-        .route("/v1/cluster", get(cluster::view))
-        .route("/v1/cluster/events", get(events::follow))
-        .route("/v1/cluster/stream", get(stream::follow))
-        .route("/v1/layout", get(layout::read))
-        .route("/v1/stats", get(stats::read))
-        .route(
-            "/v1/cluster/members/{member}/maintenance",
-            post(cluster::begin_maintenance).delete(cluster::end_maintenance),
-        )
-        .route("/v1/repair", get(repair::report).post(repair::begin))
-        .route("/v1/keys", get(keys::list).post(keys::create))
-        .route("/v1/keys/{id}", axum::routing::delete(keys::delete))
-        .route("/v1/keys/{id}/disable", post(keys::disable))
-        .route("/v1/keys/{id}/enable", post(keys::enable))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
         .fallback(no_such_resource)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::disable())
         .with_state(shared)
 }
 
+/// Every resource, once: for the router and for the document.
+fn resources() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(openapi::document))
+        .routes(routes!(buckets::list, buckets::create_named))
+        .routes(routes!(buckets::info, buckets::create, buckets::delete))
+        .routes(routes!(list::list, upload::post_form))
+        .routes(routes!(
+            object::read,
+            object::head,
+            upload::put,
+            upload::post,
+            object::delete
+        ))
+        .routes(routes!(meta::read))
+        .routes(routes!(chunks::read))
+        .routes(routes!(share::share))
+        .routes(routes!(
+            uploads::read,
+            uploads::begin_or_complete,
+            uploads::put_part,
+            uploads::give_up
+        ))
+        .routes(routes!(transfers::plan::read, transfers::plan::write))
+        .routes(routes!(transfers::part::read, transfers::part::write))
+        .routes(routes!(locate::locate_in))
+        .routes(routes!(locate::locate))
+        .routes(routes!(cluster::view))
+        .routes(routes!(events::follow))
+        .routes(routes!(stream::follow))
+        .routes(routes!(layout::read))
+        .routes(routes!(stats::read))
+        .routes(routes!(cluster::begin_maintenance, cluster::end_maintenance))
+        .routes(routes!(repair::report, repair::begin))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::delete))
+        .routes(routes!(keys::disable))
+        .routes(routes!(keys::enable))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+}
+
+/// Pages for people, and how they sign in: no part of the interface that the document describes.
 fn console_router(gate: Arc<Gate>) -> Router<()> {
     let session = get(sign_in::who).post(sign_in::sign_in).delete(sign_in::sign_out);
     Router::new()
@@ -293,7 +304,7 @@ async fn no_such_resource() -> Problem {
         StatusCode::NOT_FOUND,
         "no_such_resource",
         "there is nothing at this path",
-        "the resources are /v1/buckets, /v1/keys, /v1/cluster, /v1/layout, /v1/stats, /v1/repair, /v1/locate, /v1/transfers/part, /console, /health/live, /health/ready and /metrics",
+        "GET /v1/openapi.json tells what there is under /v1; for people there is /console",
     )
 }
 
@@ -302,6 +313,6 @@ async fn no_such_method() -> Problem {
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
         "this resource does not take that method",
-        "see docs/rest.md",
+        "GET /v1/openapi.json tells what each resource takes",
     )
 }

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -15,13 +14,15 @@ use holdfast_core::bucket::Conflict;
 use holdfast_core::ids::Dot;
 use holdfast_core::record::Version;
 use holdfast_core::request::{Got, PutValue, WantedBodies};
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::faults::{AnyConflict, BadRequest, NoSuchBucket, NoSuchObject, ReadFaults, WriteFaults};
+use super::place::{Known, Place, Written};
 use super::query::Query;
-use super::shape::{Place, dot_text, parse_dot, version};
+use super::shape::{Told, dot_text, parse_dot};
 use super::upload::{Target, WriteOptions, context_of, request_of};
 use super::{App, CONTEXT, DOT, SIBLINGS};
 use crate::answer_body::AnswerBody;
@@ -29,14 +30,54 @@ use crate::caller::Caller;
 use crate::conditions::{Conditions, TagCondition, Verdict};
 use crate::object_headers;
 use crate::objects::{GetObject, PutObject};
-use crate::problem::{Answer, Problem};
+use crate::problem::{Answer, Problem, ProblemTold};
 
 /// What a read may be asked in its query.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ReadOptions {
+    /// Ask so many copies instead of the bucket's `r`
+    #[param(maximum = 255)]
     pub(super) r: Option<u8>,
+    /// What is known of the object instead of its body; any value, also none
+    #[param(allow_reserved)]
     meta: Option<String>,
+    /// Read the version with this dot, one of those that a 300 lists
+    #[param(pattern = "^[0-9a-f]{1,16}-[0-9a-f]{1,16}-[0-9a-f]{1,16}$")]
     sibling: Option<String>,
+}
+
+/// What a read may be asked in its headers, as in HTTP. Told here for the document; read where they are used.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "names headers, which are read from the request's map")]
+pub(super) struct ReadHeaders {
+    /// One range of bytes; what is not is ignored
+    #[param(rename = "Range", nullable = false, example = "bytes=0-99")]
+    range: Option<String>,
+    /// Only if the ETag is one of these, else 412
+    #[param(rename = "If-Match", nullable = false)]
+    if_match: Option<String>,
+    /// Only if the ETag is none of these, else 304
+    #[param(rename = "If-None-Match", nullable = false)]
+    if_none_match: Option<String>,
+    /// Only if changed after this date, else 304
+    #[param(rename = "If-Modified-Since", nullable = false)]
+    if_modified_since: Option<String>,
+    /// Only if not changed after this date, else 412
+    #[param(rename = "If-Unmodified-Since", nullable = false)]
+    if_unmodified_since: Option<String>,
+}
+
+/// All that is known of a key that has concurrent versions, and what to do about it
+#[derive(Serialize, ToSchema)]
+pub(super) struct Siblings {
+    #[serde(flatten)]
+    known: Known,
+    #[schema(example = "siblings")]
+    error: &'static str,
+    message: &'static str,
+    what_to_do: &'static str,
 }
 
 impl ReadOptions {
@@ -52,16 +93,74 @@ impl ReadOptions {
     }
 }
 
-pub(super) async fn read(
+/// Read an object
+///
+/// The body as it was stored, with its headers. In a bucket that keeps siblings, a key with several answers 300 and lists
+/// them; each is read by its dot. `?meta` tells what is known of the object instead. Of a key that is not there, the
+/// context is in the header all the same.
+#[utoipa::path(
+    get, path = "/v1/buckets/{bucket}/objects/{*key}", operation_id = "read_object", tag = "objects",
+    params(Target, ReadOptions, ReadHeaders),
+    responses(
+        (status = 200, description = "The body as it is; with `?meta`, what the resource `meta` tells (`Known`)",
+            content(("*/*")),
+            headers(
+                ("Holdfast-Context" = String, description = "What a write sends back to replace exactly this"),
+                ("Holdfast-Siblings" = u32, description = "How many concurrent versions there are"),
+                ("Holdfast-Dot" = String, description = "The name of the version"),
+                ("ETag" = String), ("Last-Modified" = String), ("Content-Length" = u64), ("Accept-Ranges" = String),
+            )),
+        (status = 206, description = "The range asked for", content(("*/*")),
+            headers(("Content-Range" = String), ("Holdfast-Context" = String), ("Holdfast-Siblings" = u32), ("Holdfast-Dot" = String))),
+        (status = 300, description = "There are several versions, and the bucket keeps them", body = Siblings,
+            headers(("Holdfast-Context" = String), ("Holdfast-Siblings" = u32))),
+        (status = 304, description = "You have it already", headers(("ETag" = String), ("Holdfast-Context" = String))),
+        (status = 412, description = "It is not what you expect", body = ProblemTold),
+        (status = 416, description = "It has no such bytes", body = ProblemTold),
+        BadRequest, NoSuchObject, ReadFaults,
+    )
+)]
+pub(super) async fn read(app: App, target: Target, options: Query<ReadOptions>, headers: HeaderMap) -> Answer {
+    look(app, target, options, headers, true).await
+}
+
+/// Look at an object
+///
+/// As reading it, without its body.
+#[utoipa::path(
+    head, path = "/v1/buckets/{bucket}/objects/{*key}", operation_id = "look_at_object", tag = "objects",
+    params(Target, ReadOptions, ReadHeaders),
+    responses(
+        (status = 200, description = "It is there"),
+        (status = 206, description = "The range asked for is there"),
+        (status = 300, description = "There are several versions, and the bucket keeps them"),
+        (status = 304, description = "You have it already"),
+        (status = 400, description = "The request is wrong"),
+        (status = 401, description = "The request carries no Authorization"),
+        (status = 403, description = "The token, key or signature is wrong"),
+        (status = 404, description = "There is no such object"),
+        (status = 412, description = "It is not what you expect"),
+        (status = 416, description = "It has no such bytes"),
+        (status = 431, description = "The headers are too large"),
+        (status = 500, description = "Every copy that can be reached is damaged"),
+        (status = 501, description = "A body signed in chunks"),
+        (status = 503, description = "Too few nodes can be reached, or too much is under way"),
+    )
+)]
+pub(super) async fn head(app: App, target: Target, options: Query<ReadOptions>, headers: HeaderMap) -> Answer {
+    look(app, target, options, headers, false).await
+}
+
+async fn look(
     State(app): App,
     Target { bucket, key }: Target,
     Query(options): Query<ReadOptions>,
-    method: Method,
     headers: HeaderMap,
+    with_body: bool,
 ) -> Answer {
     let bucket = app.bucket(&bucket).await?;
     let wanted_dot = options.wanted_dot()?;
-    let with_body = method == Method::GET && options.meta.is_none();
+    let with_body = with_body && options.meta.is_none();
     let bodies = match (with_body, wanted_dot) {
         (false, _) => WantedBodies::None,
         (true, None) => WantedBodies::Newest,
@@ -77,11 +176,11 @@ pub(super) async fn read(
     };
     let token = place.token(got.record.context());
     if options.meta.is_some() {
-        return Ok(with_context(Json(place.found(&got, &token)), &token));
+        return Ok(with_context(Told(place.found(&got, &token)), &token));
     }
     let siblings = got.record.sibling_count();
     if wanted_dot.is_none() && bucket.conflict == Conflict::Siblings && siblings > 1 {
-        let mut answer = with_context(Json(choices(&place, &got, &token)), &token);
+        let mut answer = with_context(Told(choices(&place, &got, &token)), &token);
         *answer.status_mut() = StatusCode::MULTIPLE_CHOICES;
         answer.headers_mut().insert(SIBLINGS, HeaderValue::from(siblings));
         return Ok(answer);
@@ -95,7 +194,7 @@ pub(super) async fn read(
         return Ok(with_context(Problem::no_such_object(&key), &token));
     };
     let row = take_row(&mut got, chosen.dot);
-    let mut answered = head(&chosen, &token, siblings);
+    let mut answered = headers_of(&chosen, &token, siblings);
     match conditions(&headers).judge(&chosen.content.etag, chosen.dot.tick.millis()) {
         Verdict::Proceed => {}
         Verdict::NotModified => return Ok((StatusCode::NOT_MODIFIED, answered).into_response()),
@@ -144,7 +243,7 @@ fn take_row(got: &mut Got, dot: Dot) -> Bytes {
     at.map(|at| got.bodies.swap_remove(at).1).unwrap_or_default()
 }
 
-fn head(chosen: &Version, token: &str, siblings: usize) -> HeaderMap {
+fn headers_of(chosen: &Version, token: &str, siblings: usize) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     object_headers::answer(&chosen.content, &mut headers);
     headers.insert(header::ETAG, ascii(&format!("\"{}\"", chosen.content.etag)));
@@ -162,13 +261,13 @@ fn head(chosen: &Version, token: &str, siblings: usize) -> HeaderMap {
     headers
 }
 
-fn choices(place: &Place<'_>, got: &Got, token: &str) -> Value {
-    let mut answer = place.found(got, token);
-    answer["error"] = json!("siblings");
-    answer["message"] = json!("the key has concurrent versions; read one with ?sibling=<dot>, or all in turn");
-    answer["what_to_do"] = json!("write the resolved value with the header Holdfast-Context");
-    answer["versions"] = got.record.versions().iter().rev().map(version).collect();
-    answer
+fn choices(place: &Place<'_>, got: &Got, token: &str) -> Siblings {
+    Siblings {
+        known: place.found(got, token),
+        error: "siblings",
+        message: "the key has concurrent versions; read one with ?sibling=<dot>, or all in turn",
+        what_to_do: "write the resolved value with the header Holdfast-Context",
+    }
 }
 
 /// Puts the context into an answer's header.
@@ -178,6 +277,22 @@ pub(super) fn with_context(answer: impl IntoResponse, token: &str) -> Response {
     answer
 }
 
+/// Delete an object
+///
+/// The deletion is a version like any other: with a context it deletes exactly what that has seen.
+#[utoipa::path(
+    delete, path = "/v1/buckets/{bucket}/objects/{*key}", operation_id = "delete_object", tag = "objects",
+    params(
+        Target, WriteOptions,
+        ("Holdfast-Context" = Option<String>, Header, nullable = false, description = "What you have seen: exactly that is deleted"),
+        ("Holdfast-Request-Id" = Option<String>, Header, nullable = false, description = "Names the deletion: a retry with the same id is the same one"),
+    ),
+    responses(
+        (status = 200, description = "The key is deleted, whether or not it was there", body = Written,
+            headers(("Holdfast-Context" = String, description = "What a write sends back to replace exactly this"))),
+        BadRequest, NoSuchBucket, AnyConflict, WriteFaults,
+    )
+)]
 pub(super) async fn delete(
     State(app): App,
     axum::Extension(caller): axum::Extension<Caller>,
@@ -202,7 +317,7 @@ pub(super) async fn delete(
     let outcome = app.objects.put(&bucket, &key, put).await;
     let outcome = outcome.map_err(|error| Problem::write(&error))?;
     let token = place.token(&outcome.context);
-    Ok(with_context(Json(place.outcome(&outcome, &token)), &token))
+    Ok(with_context(Told(place.outcome(&outcome, &token)), &token))
 }
 
 fn conditions(headers: &HeaderMap) -> Conditions {

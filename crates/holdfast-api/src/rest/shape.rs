@@ -1,16 +1,54 @@
-//! The JSON of answers: nodes, clocks, versions, outcomes. Names as `docs/rest.md` promises them.
+//! The JSON that many answers share: nodes, clocks, versions, times. Names as `docs/rest.md` promises them.
+//!
+//! What an answer looks like is told once, by its type: `Serialize` makes the bytes, `ToSchema` the schema in
+//! `/v1/openapi.json`.
 
 use std::collections::BTreeMap;
 
-use holdfast_core::bucket::{Bucket, Conflict};
+use axum::Json;
+use axum::response::{IntoResponse, Response};
 use holdfast_core::context::Context;
 use holdfast_core::ids::NodeId;
-use holdfast_core::record::Version;
-use holdfast_core::request::{Got, PutOutcome};
-use serde_json::{Map, Value, json};
+use holdfast_core::record;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 pub(super) use crate::dots::{dot_text, parse_dot};
 use crate::objects::Objects;
+
+/// An answer of this type, its names in alphabetical order at every depth: people compare answers as text, and a type
+/// whose fields were reordered must not look like another answer.
+pub(crate) struct Told<T>(pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Told<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_value(self.0) {
+            Ok(value) => Json(value).into_response(),
+            // Only maps with keys that are no text cannot be told, and there are none.
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    }
+}
+
+/// It was done.
+#[derive(Serialize, ToSchema, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Success {
+    Success,
+}
+
+/// A member of the cluster
+#[derive(Serialize, ToSchema, Clone)]
+pub(super) struct Node {
+    /// Its id, for ever
+    #[schema(example = "6f1c2b7a9d3e4f50")]
+    id: String,
+    /// What people call it; empty when the node that answers does not know it
+    #[schema(example = "node-1")]
+    name: String,
+}
 
 /// What people call the nodes.
 pub(super) struct Names(BTreeMap<NodeId, String>);
@@ -21,35 +59,39 @@ impl Names {
         Self(members.into_iter().map(|member| (member.id, member.name)).collect())
     }
 
-    pub(super) fn node(&self, id: NodeId) -> Value {
-        json!({ "id": id.to_string(), "name": self.0.get(&id).map_or("", String::as_str) })
+    pub(super) fn node(&self, id: NodeId) -> Node {
+        Node {
+            id: id.to_string(),
+            name: self.0.get(&id).cloned().unwrap_or_default(),
+        }
     }
 
-    pub(super) fn nodes(&self, ids: &[NodeId]) -> Value {
+    pub(super) fn nodes(&self, ids: &[NodeId]) -> Vec<Node> {
         ids.iter().map(|id| self.node(*id)).collect()
-    }
-
-    /// Homes that are owed a write, and who holds it for them.
-    fn hinted(&self, hinted: &[(NodeId, NodeId)]) -> Value {
-        let hinted = hinted.iter();
-        hinted
-            .map(|(home, stand_in)| json!({ "for": self.node(*home), "at": self.node(*stand_in) }))
-            .collect()
-    }
-
-    fn clocks(&self, clocks: &[(NodeId, Context)]) -> Value {
-        let clocks = clocks.iter();
-        clocks
-            .map(|(id, context)| json!({ "node": self.node(*id), "clock": clock(context) }))
-            .collect()
     }
 }
 
+/// The highest tick that is known of one life of a disk
+#[derive(Serialize, ToSchema)]
+#[schema(as = Life)]
+pub(super) struct LifeTold {
+    /// The disk
+    actor: String,
+    /// Its life
+    life: String,
+    /// The tick
+    tick: String,
+}
+
 /// A version vector: the highest tick known of each life of a disk.
-pub(super) fn clock(context: &Context) -> Value {
+pub(super) fn clock(context: &Context) -> Vec<LifeTold> {
     context
         .lives()
-        .map(|(actor, life, tick)| json!({ "actor": actor.to_string(), "life": life.to_string(), "tick": tick.to_string() }))
+        .map(|(actor, life, tick)| LifeTold {
+            actor: actor.to_string(),
+            life: life.to_string(),
+            tick: tick.to_string(),
+        })
         .collect()
 }
 
@@ -64,110 +106,74 @@ pub(crate) fn time(unix_ms: u64) -> String {
     }
 }
 
+/// One version of a key
+#[derive(Serialize, ToSchema)]
+pub(super) struct Version {
+    /// Its name, for ever
+    #[schema(example = "a3f0c1d2e4b59687-000001959f1c0000-000001959f1c8000")]
+    dot: String,
+    /// Whether it is a value or a deletion
+    #[schema(schema_with = version_kinds)]
+    kind: &'static str,
+    /// Length of its body
+    size: u64,
+    /// Its ETag, without quotes
+    etag: String,
+    #[schema(format = DateTime)]
+    modified: String,
+    /// The headers kept with it
+    headers: BTreeMap<String, String>,
+}
+
+const VALUE: &str = "value";
+const DELETED: &str = "deleted";
+
+fn version_kinds() -> Object {
+    one_of([VALUE, DELETED])
+}
+
 /// A version, value or deletion.
-pub(super) fn version(version: &Version) -> Value {
+pub(super) fn version(version: &record::Version) -> Version {
     let content = &version.content;
-    let headers: Map<String, Value> = content
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-        .collect();
-    json!({
-        "dot": dot_text(version.dot),
-        "kind": if content.is_deletion() { "deleted" } else { "value" },
-        "size": content.size,
-        "etag": content.etag,
-        "modified": time(version.dot.tick.millis()),
-        "headers": headers,
-    })
-}
-
-/// Where an answer belongs.
-pub(super) struct Place<'a> {
-    pub(super) objects: &'a dyn Objects,
-    pub(super) bucket: &'a Bucket,
-    pub(super) key: &'a str,
-}
-
-impl Place<'_> {
-    pub(super) fn token(&self, context: &Context) -> String {
-        self.objects.seal_context(self.bucket, self.key, context)
-    }
-
-    /// Everything a put knows.
-    pub(super) fn outcome(&self, outcome: &PutOutcome, token: &str) -> Value {
-        let names = Names::of(self.objects);
-        json!({
-            "status": "success",
-            "bucket": self.bucket.name,
-            "key": self.key,
-            "dot": dot_text(outcome.dot),
-            "etag": outcome.etag,
-            "modified": time(outcome.dot.tick.millis()),
-            "siblings": outcome.siblings,
-            "context": token,
-            "node": names.node(outcome.coordinator),
-            "preference_list": names.nodes(&outcome.preference_list),
-            "replicas_written": names.nodes(&outcome.written),
-            "pending": names.nodes(&outcome.pending),
-            "down": names.nodes(&outcome.down),
-            "hinted": names.hinted(&outcome.hinted),
-            "clocks": names.clocks(&outcome.clocks),
-        })
-    }
-
-    /// Everything a get knows but the bodies.
-    pub(super) fn found(&self, got: &Got, token: &str) -> Value {
-        let names = Names::of(self.objects);
-        let versions: Vec<Value> = got.record.versions().iter().rev().map(version).collect();
-        json!({
-            "status": "success",
-            "bucket": self.bucket.name,
-            "key": self.key,
-            "exists": got.record.visible().is_some(),
-            "siblings": got.record.sibling_count(),
-            "versions": versions,
-            "context": token,
-            "node": names.node(got.coordinator),
-            "preference_list": names.nodes(&got.preference_list),
-            "down": names.nodes(&got.down),
-            "stand_ins": names.nodes(&got.stand_ins),
-            "holders_unheard": names.nodes(&got.holders_unheard),
-            "clocks": names.clocks(&got.clocks),
-        })
+    Version {
+        dot: dot_text(version.dot),
+        kind: if content.is_deletion() { DELETED } else { VALUE },
+        size: content.size,
+        etag: content.etag.clone(),
+        modified: time(version.dot.tick.millis()),
+        headers: content.headers.iter().cloned().collect(),
     }
 }
 
-/// A bucket and its settings.
-pub(super) fn bucket(bucket: &Bucket) -> Value {
-    json!({
-        "name": bucket.name,
-        "id": bucket.settings.id.to_string(),
-        "owner": bucket.owner,
-        "created": time(bucket.created_ms),
-        "n": bucket.settings.n,
-        "r": bucket.settings.r,
-        "w": bucket.settings.w,
-        "shards": bucket.settings.shards,
-        "sloppy": bucket.settings.sloppy,
-        "conflict": conflict(bucket.conflict),
-        "settings_version": bucket.settings.version,
-    })
-}
-
-pub(super) const fn conflict(conflict: Conflict) -> &'static str {
-    match conflict {
-        Conflict::Newest => "newest",
-        Conflict::Siblings => "siblings",
-    }
+/// The schema of a text that is one of these words.
+pub(crate) fn one_of<const N: usize>(words: [&str; N]) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words))
+        .build()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::time;
+    use axum::response::IntoResponse;
+    use serde::Serialize;
+
+    use super::{Told, time};
 
     #[test]
     fn times_have_milliseconds() {
         assert_eq!(time(1_767_323_045_678), "2026-01-02T03:04:05.678Z");
+    }
+
+    #[tokio::test]
+    async fn names_are_told_in_alphabetical_order() {
+        #[derive(Serialize)]
+        struct Shuffled {
+            b: u8,
+            a: Option<u8>,
+        }
+        let told = Told([Shuffled { b: 2, a: None }]).into_response();
+        let told = axum::body::to_bytes(told.into_body(), 100).await.unwrap();
+        assert_eq!(&told[..], br#"[{"a":null,"b":2}]"#);
     }
 }

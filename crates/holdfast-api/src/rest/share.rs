@@ -3,16 +3,16 @@
 //! Whoever has the secret could make the same; who signed in to the console does not hold it in the browser any more. A caller
 //! with the admin token gets one signed with the root key.
 
-use axum::Json;
 use axum::extract::State;
 use holdfast_core::bucket::KeyState;
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::faults::{AnyConflict, BadRequest, NoSuchBucket, ReadFaults};
 use super::query::Query;
-use super::shape::time;
+use super::shape::{Success, Told, time};
 use super::upload::Target;
 use crate::caller::Caller;
 use crate::problem::{Answer, Problem};
@@ -23,17 +23,46 @@ const EXPIRES_S_MAX: u64 = 7 * 24 * 3600;
 const EXPIRES_S: u64 = 3600;
 
 /// How long the link is good.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Expiry {
+    /// For how many seconds; an hour when left out, seven days at most
+    #[param(minimum = 1, maximum = 604800)]
     expires_s: Option<u64>,
 }
 
+/// A link that reads an object
+#[derive(Serialize, ToSchema)]
+#[schema(as = SharedLink)]
+pub(super) struct LinkTold {
+    status: Success,
+    #[schema(example = "photos")]
+    bucket: String,
+    #[schema(example = "cat.jpg")]
+    key: String,
+    /// An S3 URL: whoever has it may read the object, until it is over
+    url: String,
+    #[schema(format = DateTime)]
+    until: String,
+    /// Access key id of the signature; disabling the key ends the link
+    signed_by: String,
+}
+
+/// Share an object
+///
+/// Makes a link that reads the object through S3 for a while, signed with the caller's key; with the root key for the admin
+/// token. Whether there is an object is seen when the link is used.
+#[utoipa::path(
+    post, path = "/v1/buckets/{bucket}/share/{*key}", operation_id = "share_object", tag = "objects",
+    params(Target, Expiry),
+    responses((status = 200, description = "The link", body = LinkTold), BadRequest, NoSuchBucket, AnyConflict, ReadFaults)
+)]
 pub(super) async fn share(
     State(app): App,
     axum::Extension(caller): axum::Extension<Caller>,
     Target { bucket, key }: Target,
     Query(asked): Query<Expiry>,
-) -> Answer<Json<Value>> {
+) -> Answer<Told<LinkTold>> {
     let expires_s = asked.expires_s.unwrap_or(EXPIRES_S);
     if !(1..=EXPIRES_S_MAX).contains(&expires_s) {
         return Err(Problem::bad_request(
@@ -72,12 +101,12 @@ pub(super) async fn share(
         expires_s,
     });
     let until_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX) + expires_s * 1_000;
-    Ok(Json(json!({
-        "status": "success",
-        "bucket": bucket.name,
-        "key": key,
-        "url": url,
-        "until": time(until_ms),
-        "signed_by": signer.id,
-    })))
+    Ok(Told(LinkTold {
+        status: Success::Success,
+        bucket: bucket.name.clone(),
+        key,
+        url,
+        until: time(until_ms),
+        signed_by: signer.id,
+    }))
 }

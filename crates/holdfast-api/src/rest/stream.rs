@@ -18,6 +18,18 @@ use super::App;
 /// After this much silence a line is sent that means nothing, so that a listener who went away is noticed.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// The whole cluster, as it changes
+///
+/// Server-sent events without an end. `event: view`, at once and every two seconds, holds a `View`. `event: past`, before all
+/// others, holds an `Event` of the asked node's latest, and `event: happened` one of any node from then on. `event: requests`
+/// holds a list of `Request`, some of those that were answered. `event: missed` holds the number of events that this listener
+/// was too slow for. Lines that begin with `:` mean nothing; one comes after 15 seconds of silence.
+#[utoipa::path(
+    get, path = "/v1/cluster/stream", operation_id = "follow_cluster", tag = "cluster",
+    responses((status = 200, description = "Lines, of which each `data:` holds what the `event:` before it says",
+        body = String, content_type = "text/event-stream",
+        example = "event: happened\ndata: {\"at\":\"2026-01-02T03:04:05.678Z\",\"event\":\"down\",\"member\":{\"id\":\"6f1c2b7a9d3e4f50\",\"name\":\"node-2\"},\"node\":{\"id\":\"1a2b3c4d5e6f7081\",\"name\":\"node-1\"}}\n\n"))
+)]
 pub(super) async fn follow(State(app): App) -> Response {
     let told = app.watch.told();
     let (past, frames) = told.listen();

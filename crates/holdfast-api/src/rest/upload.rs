@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::multipart::Field;
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Path, State};
@@ -14,10 +13,16 @@ use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode};
 use serde::Deserialize;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
+use super::buckets::InBucket;
+use super::faults::{AnyConflict, BodyFaults, NoSuchBucket, WriteFaults};
 use super::object::with_context;
+use super::place::{Place, Written};
 use super::query::Query;
-use super::shape::Place;
+use super::shape::Told;
 use super::{App, CONTEXT, REQUEST_ID, Shared};
 use crate::caller::Caller;
 use crate::checksum::Algorithm;
@@ -30,8 +35,19 @@ use crate::problem::{Answer, Problem};
 use crate::request_id;
 
 /// A bucket's name and a key, from the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(super) struct Target {
+    /// Name of the bucket
+    #[param(
+        min_length = 3,
+        max_length = 63,
+        pattern = "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        example = "photos"
+    )]
     pub(super) bucket: String,
+    /// The key: 1 to 1024 bytes of UTF-8, which may hold slashes
+    #[param(min_length = 1, max_length = 1024, example = "cat.jpg")]
     pub(super) key: String,
 }
 
@@ -48,11 +64,56 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
 }
 
 /// What a write may be asked in its query.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct WriteOptions {
+    /// Wait for so many synced copies instead of the bucket's `w`
+    #[param(maximum = 255)]
     pub(super) w: Option<u8>,
+    /// `all` waits for every home
+    #[param(pattern = "^all$")]
     wait: Option<String>,
 }
+
+/// What a write may be asked in its headers. Told here for the document; read where they are used.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "names headers, which are read from the request's map")]
+pub(super) struct WriteHeaders {
+    /// What you have seen: exactly that is replaced. Without it, whatever is found
+    #[param(rename = "Holdfast-Context", nullable = false)]
+    context: Option<String>,
+    /// Names the write: a retry with the same id is the same write
+    #[param(rename = "Holdfast-Request-Id", nullable = false)]
+    request_id: Option<String>,
+    /// Verified when given, as are `x-amz-checksum-crc32`, `-crc32c`, `-crc64nvme`, `-sha1` and `-sha256`, of which one may be given
+    #[param(rename = "Content-MD5", nullable = false)]
+    content_md5: Option<String>,
+    /// Kept with the object, as are `Content-Disposition`, `Content-Encoding`, `Content-Language`, `Expires` and `x-amz-meta-*`
+    #[param(rename = "Cache-Control", nullable = false)]
+    cache_control: Option<String>,
+}
+
+/// A form with one file, whose name is the key where the path has none. What the field is called does not matter
+pub(super) struct Form;
+
+impl PartialSchema for Form {
+    fn schema() -> RefOr<Schema> {
+        let file = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        let form = ObjectBuilder::new()
+            .description(Some(
+                "A form with one file, whose name is the key where the path has none",
+            ))
+            .additional_properties(Some(Schema::from(file)))
+            .min_properties(Some(1))
+            .max_properties(Some(1));
+        RefOr::T(form.into())
+    }
+}
+
+impl ToSchema for Form {}
 
 impl WriteOptions {
     pub(super) fn waits_for_all(&self) -> Result<bool, Problem> {
@@ -67,6 +128,20 @@ impl WriteOptions {
     }
 }
 
+/// Write an object
+///
+/// Creates or replaces it. The body is taken as it is, or as a form with one file. With a context, it replaces what that
+/// has seen, and what it has not seen stays beside it.
+#[utoipa::path(
+    put, path = "/v1/buckets/{bucket}/objects/{*key}", operation_id = "put_object", tag = "objects",
+    params(Target, WriteOptions, WriteHeaders),
+    request_body(description = "The body, 5 GiB at most", content(("*/*"), (Form = "multipart/form-data"))),
+    responses(
+        (status = 201, description = "It is synced on as many homes as the bucket or `w` asks", body = Written,
+            headers(("Holdfast-Context" = String, description = "What a write sends back to replace exactly this"))),
+        BodyFaults, NoSuchBucket, AnyConflict, WriteFaults,
+    )
+)]
 pub(super) async fn put(
     State(app): App,
     axum::Extension(caller): axum::Extension<Caller>,
@@ -88,11 +163,47 @@ pub(super) async fn put(
     write.raw(&head.headers, key, body).await
 }
 
-/// A form posted to the bucket: the file's own name is the key.
+/// Write an object
+///
+/// Creates or replaces it. The body is taken as it is, or as a form with one file. With a context, it replaces what that
+/// has seen, and what it has not seen stays beside it.
+#[utoipa::path(
+    post, path = "/v1/buckets/{bucket}/objects/{*key}", operation_id = "post_object", tag = "objects",
+    params(Target, WriteOptions, WriteHeaders),
+    request_body(description = "The body, 5 GiB at most", content(("*/*"), (Form = "multipart/form-data"))),
+    responses(
+        (status = 201, description = "It is synced on as many homes as the bucket or `w` asks", body = Written,
+            headers(("Holdfast-Context" = String, description = "What a write sends back to replace exactly this"))),
+        BodyFaults, NoSuchBucket, AnyConflict, WriteFaults,
+    )
+)]
+pub(super) async fn post(
+    app: App,
+    caller: axum::Extension<Caller>,
+    target: Target,
+    options: Query<WriteOptions>,
+    request: Request<Body>,
+) -> Answer {
+    put(app, caller, target, options, request).await
+}
+
+/// Write an object from a form
+///
+/// The form holds one file, and the file's own name is the key.
+#[utoipa::path(
+    post, path = "/v1/buckets/{bucket}/objects", operation_id = "post_form", tag = "objects",
+    params(InBucket, WriteOptions, WriteHeaders),
+    request_body(content = Form, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, description = "It is synced on as many homes as the bucket or `w` asks", body = Written,
+            headers(("Holdfast-Context" = String, description = "What a write sends back to replace exactly this"))),
+        BodyFaults, NoSuchBucket, AnyConflict, WriteFaults,
+    )
+)]
 pub(super) async fn post_form(
     State(app): App,
     axum::Extension(caller): axum::Extension<Caller>,
-    Path(bucket): Path<String>,
+    Path(InBucket { bucket }): Path<InBucket>,
     Query(options): Query<WriteOptions>,
     request: Request<Body>,
 ) -> Answer {
@@ -213,7 +324,7 @@ impl Write<'_> {
         let outcome = self.app.objects.put(self.bucket, &key, put).await;
         let outcome = outcome.map_err(|error| Problem::write(&error))?;
         let token = place.token(&outcome.context);
-        let mut answer = with_context(Json(place.outcome(&outcome, &token)), &token);
+        let mut answer = with_context(Told(place.outcome(&outcome, &token)), &token);
         *answer.status_mut() = StatusCode::CREATED;
         Ok(answer)
     }

@@ -25,7 +25,8 @@ use crate::objects::{ClusterView, Objects, Ring, Role};
 use crate::rest::Teller;
 use past::Past;
 use sentence::{Known, Sentence};
-pub(crate) use stats::{Lately, own_stats};
+pub(crate) use stats::{Figures, Lately, own_stats};
+pub(crate) use words::Request;
 
 /// Frames kept for a listener that is slow: some seconds of a busy cluster.
 const FRAMES_KEPT_MAX: usize = 512;
@@ -135,14 +136,13 @@ impl Told {
     /// The cluster as `GET /v1/cluster` tells it, with what all members told of themselves.
     pub(crate) fn view(&self) -> Value {
         let view = self.objects.cluster();
-        let mut shown = crate::rest::cluster_shown(&*self.objects, &view, &self.sentence(&view));
+        let sentence = self.sentence(&view);
         let heard = self.heard();
         let fresh = heard.stats.iter().filter(|(_, (at, _))| at.elapsed() < HEARD_FOR);
-        let stats: serde_json::Map<String, Value> = fresh
-            .map(|(node, (_, stats))| (node.to_string(), stats.clone()))
-            .collect();
-        shown["stats"] = Value::Object(stats);
-        shown
+        let stats = fresh.map(|(node, (_, stats))| (node.to_string(), stats.clone()));
+        let stats = stats.collect();
+        drop(heard);
+        crate::rest::view_shown(&*self.objects, &view, &sentence, stats)
     }
 
     /// (holder, home, count): this node's own, and what others told lately.

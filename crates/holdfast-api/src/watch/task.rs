@@ -234,6 +234,7 @@ impl Round {
             over: now.duration_since(since),
         };
         let stats = own_stats(&view, &lately, self.told.began.elapsed());
+        let stats = serde_json::to_value(stats).unwrap_or_default();
         if !self.watchers.is_empty() {
             self.whisper(&Words::Stats(stats.clone()));
         }

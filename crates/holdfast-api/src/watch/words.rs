@@ -4,9 +4,13 @@
 //! understood is passed over, for it may be of a newer version.
 
 use holdfast_core::ids::NodeId;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
 use crate::objects::{Ring, Sample, SampledVerb};
+use crate::rest::one_of;
 
 /// Longest bucket and key, together, of a request that is shown: several fit into one datagram.
 const NAME_BYTES_MAX: usize = 240;
@@ -65,35 +69,64 @@ impl Words {
     }
 }
 
-/// A request as it is shown: members by their index in `GET /v1/layout`. `None` when its name is too long to show.
+/// A request that a node answered: members by their index in `GET /v1/layout`
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Request {
+    #[schema(schema_with = verbs)]
+    verb: &'static str,
+    bucket: String,
+    key: String,
+    /// The arc of the ring that holds the key
+    partition: u16,
+    /// Who was asked
+    via: Option<usize>,
+    coordinator: Option<usize>,
+    homes: Vec<usize>,
+    /// Homes that have answered in time
+    answered: Vec<usize>,
+    /// Homes that could not be reached
+    down: Vec<usize>,
+    /// Pairs of a home and who holds the write for it
+    hinted: Vec<[usize; 2]>,
+    took_us: u64,
+}
+
+const PUT: &str = "put";
+const GET: &str = "get";
+const DELETE: &str = "delete";
+
+fn verbs() -> Object {
+    one_of([PUT, GET, DELETE])
+}
+
+/// A [`Request`]. `None` when its name is too long to show.
 pub(super) fn request(sample: &Sample, via: NodeId, ring: &Ring) -> Option<Value> {
     if sample.bucket.len() + sample.key.len() > NAME_BYTES_MAX {
         return None;
     }
     let index = |id: &NodeId| ring.members.binary_search(id).ok();
-    let indexes = |ids: &[NodeId]| -> Value { ids.iter().filter_map(index).collect() };
-    let verb = match sample.verb {
-        SampledVerb::Put => "put",
-        SampledVerb::Get => "get",
-        SampledVerb::Delete => "delete",
-    };
+    let indexes = |ids: &[NodeId]| ids.iter().filter_map(index).collect();
     let hinted = sample.hinted.iter();
-    let hinted: Value = hinted
-        .filter_map(|(home, at)| Some(json!([index(home)?, index(at)?])))
-        .collect();
-    Some(json!({
-        "verb": verb,
-        "bucket": sample.bucket,
-        "key": sample.key,
-        "partition": sample.partition,
-        "via": index(&via),
-        "coordinator": index(&sample.coordinator),
-        "homes": indexes(&sample.homes),
-        "answered": indexes(&sample.answered),
-        "down": indexes(&sample.down),
-        "hinted": hinted,
-        "took_us": sample.took_us,
-    }))
+    let shown = Request {
+        verb: match sample.verb {
+            SampledVerb::Put => PUT,
+            SampledVerb::Get => GET,
+            SampledVerb::Delete => DELETE,
+        },
+        bucket: sample.bucket.clone(),
+        key: sample.key.clone(),
+        partition: sample.partition,
+        via: index(&via),
+        coordinator: index(&sample.coordinator),
+        homes: indexes(&sample.homes),
+        answered: indexes(&sample.answered),
+        down: indexes(&sample.down),
+        hinted: hinted
+            .filter_map(|(home, at)| Some([index(home)?, index(at)?]))
+            .collect(),
+        took_us: sample.took_us,
+    };
+    serde_json::to_value(shown).ok()
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ async fn events(rest: &RestArgs, json: bool) -> Result<(), Failure> {
 }
 
 /// An event as people read it: when, what, and whatever else it says.
-fn sentence_of(event: &Value) -> String {
+pub fn sentence_of(event: &Value) -> String {
     let more = event.as_object().into_iter().flatten();
     let more = more.filter(|(name, _)| !matches!(name.as_str(), "at" | "event"));
     let more: Vec<String> = more.map(|(name, value)| format!("{name}={}", shown(value))).collect();
@@ -106,7 +106,8 @@ async fn maintenance(rest: &RestArgs, node: &str, on: bool, json: bool) -> Resul
     out.finish()
 }
 
-async fn members(rest: &RestArgs, json: bool) -> Result<(), Failure> {
+/// Shows every member.
+pub async fn members(rest: &RestArgs, json: bool) -> Result<(), Failure> {
     let answer = Rest::from_args(rest)?.get(&["cluster"], &[]).await?;
     let seen_from = answer.get("node").and_then(|node| text(node, "name")).unwrap_or("?");
     let mut out = Printer::new(json);

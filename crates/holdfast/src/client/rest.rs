@@ -56,9 +56,37 @@ impl Rest {
         self.send(Method::GET, path, query, None).await
     }
 
+    /// Reads a resource that may be missing: none when the node says so with this code. A 404 that tells something else
+    /// than a problem is an answer, as of a key that nobody has written.
+    pub async fn get_unless(
+        &self,
+        code: &str,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Option<Value>, Failure> {
+        let response = self.reach(Method::GET, path, query, None).await?;
+        let status = response.status();
+        let answer = read(response).await;
+        match (&answer, status.as_u16()) {
+            (Ok(told), 404) if text(told, "status") == Some("success") => {}
+            (Ok(told), 404) if text(told, "error") == Some(code) => return Ok(None),
+            (told, status) if !(200..300).contains(&status) => {
+                let told = told.as_ref().unwrap_or(&Value::Null);
+                return Err(said(status, told, &path.join("/"), false));
+            }
+            _ => {}
+        }
+        answer.map(Some)
+    }
+
     /// Changes a resource.
     pub async fn post(&self, path: &[&str], body: Value) -> Result<Value, Failure> {
-        self.send(Method::POST, path, &[], Some(body)).await
+        self.send(Method::POST, path, &[], Some(Body::json(&body))).await
+    }
+
+    /// Writes a resource whole.
+    pub async fn put(&self, path: &[&str], bytes: Vec<u8>, kind: &'static str) -> Result<Value, Failure> {
+        self.send(Method::PUT, path, &[], Some(Body { bytes, kind })).await
     }
 
     /// Removes a resource.
@@ -80,7 +108,7 @@ impl Rest {
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
-        body: Option<Value>,
+        body: Option<Body>,
     ) -> Result<Value, Failure> {
         read(self.respond(method, path, query, body).await?).await
     }
@@ -90,7 +118,23 @@ impl Rest {
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
-        body: Option<Value>,
+        body: Option<Body>,
+    ) -> Result<Response, Failure> {
+        let writes = method != Method::GET;
+        let response = self.reach(method, path, query, body).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(refused(response, &path.join("/"), writes).await)
+    }
+
+    /// What the first endpoint answers that can be reached, whatever it is.
+    async fn reach(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Body>,
     ) -> Result<Response, Failure> {
         let writes = method != Method::GET;
         let mut last = None;
@@ -100,11 +144,10 @@ impl Rest {
                 .request(method.clone(), address(endpoint, path, query))
                 .bearer_auth(&self.token);
             if let Some(body) = &body {
-                request = request.json(body);
+                request = request.header("content-type", body.kind).body(body.bytes.clone());
             }
             match request.send().await {
-                Ok(response) if response.status().is_success() => return Ok(response),
-                Ok(response) => return Err(refused(response, &path.join("/"), writes).await),
+                Ok(response) => return Ok(response),
                 Err(error) => {
                     let sent = !error.is_connect();
                     last = Some(unreachable_node(endpoint, &error, writes && sent));
@@ -115,6 +158,21 @@ impl Rest {
             }
         }
         Err(last.unwrap_or_else(|| Failure::usage("no REST endpoint is known", "give --rest-endpoint URL")))
+    }
+}
+
+/// What is sent along.
+struct Body {
+    bytes: Vec<u8>,
+    kind: &'static str,
+}
+
+impl Body {
+    fn json(value: &Value) -> Self {
+        Self {
+            bytes: value.to_string().into_bytes(),
+            kind: "application/json",
+        }
     }
 }
 

@@ -7,14 +7,16 @@ fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let output = run(&["completions", shell]);
         assert!(output.status.success());
-        assert!(stdout(&output).contains("start-node"), "{shell}");
+        for known in ["start-node", "continue"] {
+            assert!(stdout(&output).contains(known), "{shell}: {known}");
+        }
     }
 }
 
 #[test]
 fn help_names_every_verb() {
     let help = stdout(&run(&["--help"]));
-    let verbs = "server dev mb rb ls cp sync cat stat rm key bucket cluster locate completions";
+    let verbs = "server dev mb rb ls cp sync cat stat rm key bucket cluster locate shell completions";
     for verb in verbs.split(' ') {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} in {help}");
     }

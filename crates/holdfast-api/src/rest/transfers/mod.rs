@@ -4,8 +4,8 @@
 //! [`grant`] for each part. With it, and nothing else, the part is read from or sent to the nodes named ([`part`]).
 
 mod grant;
-mod part;
-mod plan;
+pub(super) mod part;
+pub(super) mod plan;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,9 +17,6 @@ use crate::objects::Objects;
 use crate::problem::{Answer, Problem};
 pub(super) use grant::Grant;
 use grant::Void;
-
-pub(super) use part::{read as read_part, write as write_part};
-pub(super) use plan::{read as plan_read, write as plan_write};
 
 /// Where grants are used; whoever asks here needs no other claim, and no other claim counts.
 pub(super) const PATH: &str = "/v1/transfers/";

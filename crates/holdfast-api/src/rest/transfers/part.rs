@@ -4,7 +4,6 @@
 //! and through the others where not, so a client that asks the wrong node gets its bytes all the same. A part that is sent is
 //! taken as S3 takes one, with a checksum that must be there, and named in its upload before the answer.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -12,10 +11,12 @@ use holdfast_core::content::StoredBody;
 use holdfast_core::request::{StateChange, UploadPart, WriteError, WriteFault};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
+use super::super::faults::{AnyConflict, BadRequest, BodyFaults, NoSuchPart, NotGranted, ReadFaults, WriteFaults};
 use super::super::object::cut;
-use super::super::shape::Names;
+use super::super::shape::{Names, Node, Success, Told};
 use super::super::upload::content_length;
 use super::super::{App, Shared};
 use super::denied;
@@ -24,9 +25,36 @@ use crate::answer_body::AnswerBody;
 use crate::claims::{declared, verify};
 use crate::intake::{self, Plan};
 use crate::objects::{BodyPurpose, BucketRef};
-use crate::problem::{Answer, Problem};
+use crate::problem::{Answer, Problem, ProblemTold};
 
 type Granted = axum::Extension<Grant>;
+
+/// What sending a part must say in its headers. Told here for the document; read where they are used.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "names headers, which are read from the request's map")]
+pub(in super::super) struct PartHeaders {
+    /// Checksum of the part; or another of S3's, of which one must be given: `x-amz-checksum-crc32`, `-crc32c`, `-sha1`, `-sha256`
+    #[param(rename = "x-amz-checksum-crc64nvme", nullable = false)]
+    crc64nvme: Option<String>,
+}
+
+/// A part that is stored, and named in its upload
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct PartTaken {
+    status: Success,
+    /// The part's number
+    part: u16,
+    /// Its length
+    bytes: u64,
+    etag: String,
+    /// As it was sent, and found right
+    checksum: String,
+    /// The node that took it
+    node: Node,
+    /// Whether that is the one that the grant named
+    chosen: bool,
+}
 
 async fn bucket_of(app: &Shared, grant: &Grant) -> Answer<BucketRef> {
     let bucket = app.bucket(&grant.bucket).await?;
@@ -36,6 +64,20 @@ async fn bucket_of(app: &Shared, grant: &Grant) -> Answer<BucketRef> {
     Ok(bucket)
 }
 
+/// Read a part
+///
+/// With a grant, and nothing else. A node that does not hold the part reads it from those that do.
+#[utoipa::path(
+    get, path = "/v1/transfers/part", operation_id = "read_part", tag = "transfers", security(("grant" = [])),
+    params(("Range" = Option<String>, Header, nullable = false, description = "One range of the part's bytes; what is not is ignored", example = "bytes=0-4194303")),
+    responses(
+        (status = 200, description = "The part", content(("application/octet-stream")), headers(("Content-Length" = u64))),
+        (status = 206, description = "The range asked for", content(("application/octet-stream")),
+            headers(("Content-Range" = String), ("Content-Length" = u64))),
+        (status = 416, description = "It has no such bytes", body = ProblemTold),
+        BadRequest, NotGranted, NoSuchPart, ReadFaults,
+    )
+)]
 pub(in super::super) async fn read(
     State(app): App,
     axum::Extension(grant): Granted,
@@ -56,11 +98,25 @@ pub(in super::super) async fn read(
     Ok((status, answered, Body::new(body)).into_response())
 }
 
+/// Send a part
+///
+/// With a grant, and nothing else; with a checksum, and with its length, which is at most that of the grant. It is named in its
+/// upload before the answer, so that the upload can be completed over REST or S3.
+#[utoipa::path(
+    put, path = "/v1/transfers/part", operation_id = "write_part", tag = "transfers", security(("grant" = [])),
+    params(PartHeaders),
+    request_body(description = "The part", content(("*/*"))),
+    responses(
+        (status = 200, description = "It is stored", body = PartTaken),
+        (status = 411, description = "It comes without its length", body = ProblemTold),
+        BodyFaults, NotGranted, NoSuchPart, AnyConflict, WriteFaults,
+    )
+)]
 pub(in super::super) async fn write(
     State(app): App,
     axum::Extension(grant): Granted,
     request: Request<Body>,
-) -> Answer<Json<Value>> {
+) -> Answer<Told<PartTaken>> {
     let bucket = bucket_of(&app, &grant).await?;
     let May::Write {
         upload,
@@ -107,15 +163,15 @@ pub(in super::super) async fn write(
     };
     let put = app.objects.put_part(&bucket, &grant.key, upload, part).await;
     put.map_err(|error| Problem::write(&error))?;
-    Ok(Json(json!({
-        "status": "success",
-        "part": number,
-        "bytes": length,
-        "etag": etag,
-        "checksum": checksum,
-        "node": Names::of(&*app.objects).node(me),
-        "chosen": is_chosen,
-    })))
+    Ok(Told(PartTaken {
+        status: Success::Success,
+        part: number,
+        bytes: length,
+        etag,
+        checksum,
+        node: Names::of(&*app.objects).node(me),
+        chosen: is_chosen,
+    }))
 }
 
 /// What a writer of parts never hands over.

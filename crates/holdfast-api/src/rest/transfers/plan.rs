@@ -6,18 +6,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
 use holdfast_core::content::{Manifest, ManifestPart};
 use holdfast_core::ids::{ChunkId, Dot, NodeId, PartId, UploadId};
 use holdfast_core::request::WantedBodies;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::super::App;
+use super::super::faults::{BadRequest, NoSuchBucket, NoSuchObject, NotThisNode, ReadFaults};
 use super::super::query::Query;
-use super::super::shape::{dot_text, time};
+use super::super::shape::{Success, Told, dot_text, time};
 use super::super::upload::Target;
+use super::super::uploads;
 use super::grant::{Grant, May};
 use super::now_ms;
 use crate::caller::Caller;
@@ -38,22 +39,124 @@ const WRITE_PARTS_MAX: u16 = 64;
 const RECEIVER_DRAWS: usize = 8;
 
 /// What may be asked when reading.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in super::super) struct ReadOptions {
-    /// Only parts that begin at this byte or later.
+    /// Only parts that begin at this byte or later: `next` of the page before
     #[serde(default)]
+    #[param(maximum = 18446744073709551615u64)]
     from: u64,
+    /// For how many seconds the grants are good; ten minutes when left out, and at most
+    #[param(maximum = 18446744073709551615u64)]
     expires_s: Option<u64>,
 }
 
 /// What is asked when sending.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in super::super) struct WriteOptions {
+    /// Id of an upload, begun over REST or S3
+    #[param(pattern = "^[0-9a-fA-F]{32}(-.*)?$", example = "00000195a3f0c1d2e4b5968700000001")]
     upload: String,
+    /// The first part's number
+    #[param(minimum = 1, maximum = 10000, example = 1)]
     part: u16,
+    /// For so many parts; one when left out
+    #[param(minimum = 1, maximum = 64)]
     count: Option<u16>,
+    /// None of the parts is longer
+    #[param(minimum = 1, maximum = 5368709120u64, example = 8388608)]
     part_bytes: u64,
+    /// For how many seconds the grants are good; ten minutes when left out, and at most
+    #[param(maximum = 18446744073709551615u64)]
     expires_s: Option<u64>,
+}
+
+/// A node to move bytes from or to
+#[derive(Serialize, ToSchema)]
+#[schema(as = TransferNode)]
+struct NodeTold {
+    id: String,
+    name: String,
+    /// Its REST endpoint, if it told
+    rest: String,
+    /// Whether the asked node uses it
+    up: bool,
+}
+
+/// Where the body of an object is, and grants to read it
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct ReadPlan {
+    status: Success,
+    #[schema(example = "photos")]
+    bucket: String,
+    #[schema(example = "cat.jpg")]
+    key: String,
+    /// The name of the version: the one that S3 would return
+    dot: String,
+    etag: String,
+    /// Length of the body
+    size: u64,
+    #[schema(format = DateTime)]
+    modified: String,
+    /// The headers kept with it
+    headers: BTreeMap<String, String>,
+    /// How many concurrent versions there are
+    siblings: usize,
+    /// False for a body without chunks, which lies with its record: there is nobody to go to but any node
+    direct: bool,
+    /// The nodes that the answer names
+    nodes: Vec<NodeTold>,
+    parts: Vec<PartToRead>,
+    /// The byte at which the next page begins; null on the last one
+    next: Option<u64>,
+    /// When the grants are over
+    #[schema(format = DateTime)]
+    expires: String,
+}
+
+/// A part of a body, and a grant to read it
+#[derive(Serialize, ToSchema)]
+struct PartToRead {
+    number: u16,
+    /// Where in the body it begins
+    offset: u64,
+    /// Its length
+    size: u64,
+    /// The length of each chunk but the last
+    chunk_bytes: u32,
+    /// The part's checksum, if it is known
+    crc64nvme: Option<String>,
+    /// For each chunk the places in `nodes` of those that hold it, best first
+    homes: Vec<Vec<usize>>,
+    /// For `Authorization: Grant`
+    grant: String,
+}
+
+/// Who should take the parts of an upload, and grants to send them
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct WritePlan {
+    status: Success,
+    #[schema(example = "photos")]
+    bucket: String,
+    #[schema(example = "cat.jpg")]
+    key: String,
+    /// The nodes that the answer names
+    nodes: Vec<NodeTold>,
+    parts: Vec<PartToSend>,
+    /// When the grants are over
+    #[schema(format = DateTime)]
+    expires: String,
+}
+
+/// Who should take a part, and a grant to send it
+#[derive(Serialize, ToSchema)]
+struct PartToSend {
+    number: u16,
+    /// The place in `nodes` of who should take it; any other may
+    node: usize,
+    /// For `Authorization: Grant`
+    grant: String,
 }
 
 /// The nodes that an answer names, told once each.
@@ -82,15 +185,15 @@ impl<'a> Nodes<'a> {
         })
     }
 
-    fn told(&self) -> Value {
+    fn told(&self) -> Vec<NodeTold> {
         let of = |node: &NodeId| {
             let member = self.view.members.iter().find(|member| member.id == *node);
-            json!({
-                "id": node.to_string(),
-                "name": member.map_or("", |member| &member.name),
-                "rest": member.map_or("", |member| &member.rest),
-                "up": member.is_some_and(|member| member.up),
-            })
+            NodeTold {
+                id: node.to_string(),
+                name: member.map(|member| member.name.clone()).unwrap_or_default(),
+                rest: member.map(|member| member.rest.clone()).unwrap_or_default(),
+                up: member.is_some_and(|member| member.up),
+            }
         };
         self.order.iter().map(of).collect()
     }
@@ -125,12 +228,24 @@ fn expires_ms(wanted_s: Option<u64>) -> u64 {
     now_ms() + wanted_s.unwrap_or(EXPIRES_S_MAX).clamp(1, EXPIRES_S_MAX) * 1_000
 }
 
+/// See where to read an object from
+///
+/// Which nodes hold each chunk of its body, and a grant for each part, which these nodes take from anybody. A long object is
+/// told in pages of whole parts.
+#[utoipa::path(
+    get, path = "/v1/buckets/{bucket}/transfers/{*key}", operation_id = "plan_read", tag = "transfers",
+    params(Target, ReadOptions),
+    responses(
+        (status = 200, description = "Where its body is", body = ReadPlan),
+        BadRequest, NoSuchObject, NotThisNode, ReadFaults,
+    )
+)]
 pub(in super::super) async fn read(
     State(app): App,
     axum::Extension(caller): axum::Extension<Caller>,
     Target { bucket, key }: Target,
     Query(options): Query<ReadOptions>,
-) -> Answer<Json<Value>> {
+) -> Answer<Told<ReadPlan>> {
     let bucket = app.bucket(&bucket).await?;
     let get = GetObject {
         r: None,
@@ -156,34 +271,27 @@ pub(in super::super) async fn read(
         Some(manifest) => page(&granting, &mut nodes, version.dot, manifest, options.from)?,
         None => ReadPage::default(),
     };
-    let headers: serde_json::Map<String, Value> = version
-        .content
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-        .collect();
-    Ok(Json(json!({
-        "status": "success",
-        "bucket": bucket.name,
-        "key": key,
-        "dot": dot_text(version.dot),
-        "etag": version.content.etag,
-        "size": version.content.size,
-        "modified": time(version.dot.tick.millis()),
-        "headers": headers,
-        "siblings": got.record.sibling_count(),
-        // Bodies without chunks lie with the record: there is nobody to go to but any node.
-        "direct": manifest.is_some(),
-        "nodes": nodes.told(),
-        "parts": page.parts,
-        "next": page.next,
-        "expires": time(granting.expires_ms),
-    })))
+    Ok(Told(ReadPlan {
+        status: Success::Success,
+        bucket: bucket.name.clone(),
+        dot: dot_text(version.dot),
+        etag: version.content.etag.clone(),
+        size: version.content.size,
+        modified: time(version.dot.tick.millis()),
+        headers: version.content.headers.iter().cloned().collect(),
+        siblings: got.record.sibling_count(),
+        direct: manifest.is_some(),
+        nodes: nodes.told(),
+        parts: page.parts,
+        next: page.next,
+        expires: time(granting.expires_ms),
+        key,
+    }))
 }
 
 #[derive(Default)]
 struct ReadPage {
-    parts: Vec<Value>,
+    parts: Vec<PartToRead>,
     next: Option<u64>,
 }
 
@@ -215,25 +323,36 @@ fn page(granting: &Granting<'_>, nodes: &mut Nodes<'_>, dot: Dot, manifest: &Man
             checksums: Vec::new(),
             ..part.clone()
         };
-        page.parts.push(json!({
-            "number": part.number,
-            "offset": at,
-            "size": part.size,
-            "chunk_bytes": part.chunk_bytes,
-            "crc64nvme": crc.map(|(_, value)| value),
-            "homes": homes,
-            "grant": granting.seal(May::Read { dot, part })?,
-        }));
+        page.parts.push(PartToRead {
+            number: part.number,
+            offset: at,
+            size: part.size,
+            chunk_bytes: part.chunk_bytes,
+            crc64nvme: crc.map(|(_, value)| value.clone()),
+            homes,
+            grant: granting.seal(May::Read { dot, part })?,
+        });
     }
     Ok(page)
 }
 
+/// See where to send parts
+///
+/// Which node should take each part of an upload, and a grant for each, which any node takes from anybody.
+#[utoipa::path(
+    post, path = "/v1/buckets/{bucket}/transfers/{*key}", operation_id = "plan_write", tag = "transfers",
+    params(Target, WriteOptions),
+    responses(
+        (status = 200, description = "Who should take the parts", body = WritePlan),
+        BadRequest, NoSuchBucket, NotThisNode, ReadFaults,
+    )
+)]
 pub(in super::super) async fn write(
     State(app): App,
     axum::Extension(caller): axum::Extension<Caller>,
     Target { bucket, key }: Target,
     Query(options): Query<WriteOptions>,
-) -> Answer<Json<Value>> {
+) -> Answer<Told<WritePlan>> {
     let upload = upload_id(&options.upload)?;
     let count = options.count.unwrap_or(1);
     let last = options.part.checked_add(count.saturating_sub(1));
@@ -266,16 +385,20 @@ pub(in super::super) async fn write(
             receiver,
             bytes_max: options.part_bytes,
         })?;
-        parts.push(json!({ "number": number, "node": nodes.at(receiver), "grant": grant }));
+        parts.push(PartToSend {
+            number,
+            node: nodes.at(receiver),
+            grant,
+        });
     }
-    Ok(Json(json!({
-        "status": "success",
-        "bucket": bucket.name,
-        "key": key,
-        "nodes": nodes.told(),
-        "parts": parts,
-        "expires": time(granting.expires_ms),
-    })))
+    Ok(Told(WritePlan {
+        status: Success::Success,
+        bucket: bucket.name.clone(),
+        nodes: nodes.told(),
+        parts,
+        expires: time(granting.expires_ms),
+        key,
+    }))
 }
 
 /// A node to send a part to: a home of a random position, so that each node is chosen as often as its share of the ring says.
@@ -291,9 +414,7 @@ fn receiver(objects: &dyn Objects, bucket: &BucketRef, view: &ClusterView) -> No
 
 /// An upload's id, or its S3 name, which begins with it.
 fn upload_id(text: &str) -> Answer<UploadId> {
-    let id = text.split('-').next().filter(|id| id.len() == 32);
-    let id = id.and_then(|id| u128::from_str_radix(id, 16).ok());
-    id.map(UploadId).ok_or_else(|| {
+    uploads::upload_id(text).ok_or_else(|| {
         Problem::bad_request(
             "upload is not the id of an upload",
             "begin one with S3's CreateMultipartUpload, and send its id",
