@@ -119,7 +119,7 @@ pub trait Objects: Send + Sync + 'static {
     }
 
     /// Where a key lives.
-    fn locate(&self, bucket: &Bucket, key: &str) -> Location;
+    async fn locate(&self, bucket: &Bucket, key: &str) -> Result<Location, ReadFault>;
     /// This node and the others, as this one sees them.
     fn cluster(&self) -> ClusterView;
     /// Says of a member that it is down on purpose, or no longer; every member will know. False if there is no such member.

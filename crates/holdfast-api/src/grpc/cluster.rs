@@ -43,7 +43,8 @@ impl Cluster for Service {
 async fn locate(app: &Shared, asked: v1::LocateRequest) -> Answer<v1::Location> {
     check_key(&asked.key)?;
     let bucket = app.bucket(&asked.bucket).await?;
-    let location = app.objects.locate(&bucket, &asked.key);
+    let location = app.objects.locate(&bucket, &asked.key).await;
+    let location = location.map_err(|fault| Problem::read(&fault))?;
     let names = Names::of(&*app.objects);
     Ok(v1::Location {
         bucket: asked.bucket,

@@ -280,8 +280,8 @@ impl Objects for MemoryObjects {
         Some(body::digest(&[b"grants of the one in memory", grant].concat()))
     }
 
-    fn locate(&self, _bucket: &Bucket, key: &str) -> Location {
-        object::locate(key)
+    async fn locate(&self, _bucket: &Bucket, key: &str) -> Result<Location, ReadFault> {
+        Ok(object::locate(key))
     }
 
     fn bucket_name(&self, _id: BucketId) -> Option<String> {

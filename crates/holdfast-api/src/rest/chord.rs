@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use super::cluster::{Located, located};
 use super::faults::{BadRequest, NoSuchBucket, NotThisNode, ReadFaults};
+use super::locate::{Located, located};
 use super::query::Query;
 use super::shape::{Names, Node, Success, Told};
 use crate::problem::{Answer, Problem};
@@ -127,7 +127,10 @@ pub(super) async fn lookup(State(app): App, Query(asked): Query<Asked>) -> Answe
         (Some(position), None) => {
             let digits = (position.len() <= 16).then(|| u64::from_str_radix(&position, 16).ok());
             let to = digits.flatten().ok_or_else(|| {
-                Problem::bad_request("position is no number of 16 hexadecimal digits", "say ?position=8208e2008e2ff716")
+                Problem::bad_request(
+                    "position is no number of 16 hexadecimal digits",
+                    "say ?position=8208e2008e2ff716",
+                )
             })?;
             (Position(to), None)
         }

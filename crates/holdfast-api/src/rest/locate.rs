@@ -1,6 +1,7 @@
 //! Where a key lives: its position on the ring, and who holds it.
 
 use axum::extract::{Path, State};
+use holdfast_core::ids::Position;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -75,10 +76,17 @@ pub(super) async fn locate_in(
 }
 
 async fn found(app: &Shared, bucket: &str, key: Option<&str>) -> Answer<Told<Located>> {
+    let (_, located) = located(app, bucket, key).await?;
+    Ok(Told(located))
+}
+
+/// Where a key lives: its position, and what is told of it.
+pub(super) async fn located(app: &Shared, bucket: &str, key: Option<&str>) -> Answer<(Position, Located)> {
     let key = key.ok_or_else(|| Problem::bad_request("key is missing", "say ?key="))?;
     let bucket = app.bucket(bucket).await?;
-    let location = app.objects.locate(&bucket, key);
-    Ok(Told(Located {
+    let location = app.objects.locate(&bucket, key).await;
+    let location = location.map_err(|fault| Problem::read(&fault))?;
+    let told = Located {
         status: Success::Success,
         bucket: bucket.name.clone(),
         key: key.to_owned(),
@@ -86,5 +94,6 @@ async fn found(app: &Shared, bucket: &str, key: Option<&str>) -> Answer<Told<Loc
         partition: location.partition.0,
         homes: location.homes,
         preference_list: Names::of(&*app.objects).nodes(&location.preference_list),
-    }))
+    };
+    Ok((location.position, told))
 }

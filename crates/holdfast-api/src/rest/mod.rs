@@ -7,6 +7,7 @@
 //! list, so that neither can say what the other does not.
 
 mod buckets;
+mod chord;
 mod chunks;
 mod cluster;
 mod events;
@@ -269,6 +270,8 @@ fn resources() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(transfers::plan::read, transfers::plan::write))
         .routes(routes!(transfers::part::read, transfers::part::write))
         .routes(routes!(locate::locate_in))
+        .routes(routes!(chord::table))
+        .routes(routes!(chord::lookup))
         .routes(routes!(locate::locate))
         .routes(routes!(cluster::view))
         .routes(routes!(events::follow))

@@ -10,7 +10,7 @@ use holdfast_core::gossip::{MemberState, Soundness};
 use holdfast_core::ids::{NodeId, Position};
 use holdfast_core::node::{Found, Load};
 use holdfast_core::place::{shard_of, shard_position};
-use holdfast_core::request::Location;
+use holdfast_core::request::{Location, ReadFault};
 use holdfast_core::scrub::Checked;
 use holdfast_node::desk::Desk;
 use holdfast_node::gateway::{Admitted, Running};
@@ -53,17 +53,24 @@ impl GatewaySide {
         self.running.find(to).await
     }
 
-    /// Where a key lives, as far as that was told already; whom it is handed to is found out with the request.
-    pub(super) fn locate(&self, settings: &Settings, key: &str) -> Location {
+    /// Where a key lives, as nodes tell: looked for, unless that was told lately.
+    pub(super) async fn locate(&self, settings: &Settings, key: &str) -> Result<Location, ReadFault> {
         let shard = shard_of(key, settings.shards);
         let position = shard_position(settings.id, shard, settings.shards);
-        let (partition, preference_list) = self.running.known(position).unwrap_or_default();
-        Location {
+        if self.running.known(position).is_none() {
+            self.running.find(position).await.ok_or(ReadFault::Overloaded)?;
+        }
+        let (partition, preference_list) = self.running.known(position).ok_or(ReadFault::Unavailable {
+            needed: 1,
+            reached: 0,
+            down: Vec::new(),
+        })?;
+        Ok(Location {
             position,
             partition,
             preference_list,
             homes: settings.n,
-        }
+        })
     }
 
     /// Nothing happens at a gateway that is an event of the cluster.

@@ -350,10 +350,10 @@ impl Objects for Port {
         self.node().map(|node| node.shell.grant_code(grant))
     }
 
-    fn locate(&self, bucket: &Bucket, key: &str) -> Location {
+    async fn locate(&self, bucket: &Bucket, key: &str) -> Result<Location, ReadFault> {
         match &self.side {
-            Side::Node(node) => node.shell.locate(&bucket.settings, key),
-            Side::Gateway(gateway) => gateway.locate(&bucket.settings, key),
+            Side::Node(node) => Ok(node.shell.locate(&bucket.settings, key)),
+            Side::Gateway(gateway) => gateway.locate(&bucket.settings, key).await,
         }
     }
 
