@@ -272,14 +272,23 @@ class OneNode(http.server.BaseHTTPRequestHandler):
     """A node behind an address translator: it can be reached, and what it says of the others' addresses leads nowhere."""
 
     protocol_version = "HTTP/1.1"
+    # How many parts and pieces are still to be damaged on the way.
+    damage = 0
+
+    def damaged(self, data):
+        if not data or OneNode.damage == 0 or self.path != "/v1/transfers/part" or data[:1] == b"{":
+            return data
+        OneNode.damage -= 1
+        return data[:-1] + bytes([data[-1] ^ 1])
 
     def answer(self):
         length = int(self.headers.get("content-length", 0))
-        body = self.rfile.read(length) if length else None
+        body = self.damaged(self.rfile.read(length)) if length else None
         node = http.client.HTTPConnection(REST_ENDPOINTS[0].split("//")[1], timeout=60)
         node.request(self.command, self.path, body, dict(self.headers))
         reply = node.getresponse()
         data = reply.read()
+        data = self.damaged(data)
         if "json" in reply.getheader("content-type", ""):
             for port, rest in enumerate(REST_ENDPOINTS, 1):
                 data = data.replace(rest.encode(), f"http://127.0.0.1:{port}".encode())
@@ -309,6 +318,16 @@ with check("all nodes but one cannot be reached: everything goes through that on
     after = counted()
     assert up["moved"] == down["moved"] == 60 * MIB and len(up["nodes"]) == 1, (up, down)
     assert [after[node] - before[node] for node in range(1, NODES)] == [0] * (NODES - 1), (before, after)
+    same(WORK / "through", small)
+
+with check("what is damaged on the way is moved again, and only that"):
+    OneNode.damage = 1
+    up = told("cp", small, f"hf://{BUCKET}/through", *one_node)[0]
+    assert OneNode.damage == 0 and up["moved"] == 60 * MIB, up
+    OneNode.damage = 1
+    (WORK / "through").unlink()
+    down = told("cp", f"hf://{BUCKET}/through", WORK / "through", *one_node)[0]
+    assert OneNode.damage == 0 and 60 * MIB < down["moved"] <= 60 * MIB + PART, down
     same(WORK / "through", small)
 
 with check("no REST endpoint answers, or none is known: everything goes over S3"):

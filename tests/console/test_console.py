@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "clients"))
 
+import invented  # noqa: E402
 import nodes  # noqa: E402
 import objects  # noqa: E402
 from browser import SIZES, SOURCES, browser, overflows, picture, sign_in, violations  # noqa: E402
@@ -170,6 +171,32 @@ def ring(opened):
             page.get_by_text("home 3").wait_for()
             picture(page, "ring-key-wide-light")
             opened.assert_no_complaints()
+
+
+def few_and_many(opened):
+    for count in (3, 100):
+        with check(f"the ring of {count} nodes is legible: no two names over each other, those that matter always named"):
+            with opened.page(URL, theme="dark") as page:
+                invented.serve(page, count)
+                sign_in(page, ACCESS_KEY, SECRET_KEY)
+                page.locator(".ring .node.down").wait_for()
+                names = page.locator(".ring .node > text:visible")
+                told = " ".join(names.all_text_contents())
+                for name in ("node-1", "node-2"):
+                    assert name in told, told
+                boxes = [names.nth(index).bounding_box() for index in range(names.count())]
+                for index, one in enumerate(boxes):
+                    for other in boxes[index + 1:]:
+                        apart = (one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+                                 or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"])
+                        assert apart, (one, other)
+                page.locator(".ring .node").nth(count - 1).focus()
+                page.get_by_text("is a home of").wait_for()
+                page.wait_for_timeout(300)
+                picture(page, f"ring-of-{count}")
+                assert not violations(page), violations(page)
+                assert overflows(page) <= 0
+                opened.complaints.clear()  # The invented stream ends, and is asked for again.
 
 
 def buckets_and_objects(opened):
@@ -428,6 +455,7 @@ with browser() as opened, load([node for node in range(len(REST_ENDPOINTS)) if n
     signing_in(opened)
     weight(opened)
     ring(opened)
+    few_and_many(opened)
     buckets_and_objects(opened)
     an_object(opened)
     a_node_dies(opened)

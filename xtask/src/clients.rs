@@ -1,4 +1,5 @@
-//! `cargo xtask clients`: each script in `tests/clients` drives one real client against a fresh cluster of three nodes, or five.
+//! `cargo xtask clients`: each script in `tests/clients` drives one real client against a fresh cluster of three nodes, or five;
+//! each in `tests/systems` does with five nodes what one of the systems does that Holdfast unites.
 //!
 //! A fresh cluster for each, so that a failure has one log to read and no script depends on what another left.
 //! A script is `test_NAME.py`, plain Python with plain asserts; it gets the cluster through environment variables
@@ -11,7 +12,11 @@ use crate::step::{Failure, Outcome};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Where the scripts are.
+const DIRECTORIES: [&str; 2] = ["tests/clients", "tests/systems"];
 const NODES: u16 = 3;
+/// What the systems run on.
+const SYSTEM_NODES: u16 = 5;
 /// Scripts whose story needs more members than a key has homes, and how many.
 const LARGER: &[(&str, u16)] = &[("stand_ins", 5), ("transfer", 5)];
 /// Scripts that wait for what takes hours with the usual settings, or fill what is large with them, and the settings of their
@@ -80,18 +85,25 @@ pub fn build_release() -> Outcome<PathBuf> {
 }
 
 fn scripts() -> Outcome<Vec<String>> {
-    let dir = process::workspace_root().join("tests/clients");
-    let entries = std::fs::read_dir(&dir).map_err(Failure::because(format!("cannot read {}", dir.display())))?;
-    let files = entries
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = files
-        .filter_map(|file| Some(file.strip_prefix("test_")?.strip_suffix(".py")?.to_owned()))
-        .collect();
+    let mut names = Vec::new();
+    for directory in DIRECTORIES {
+        let dir = process::workspace_root().join(directory);
+        let entries = std::fs::read_dir(&dir).map_err(Failure::because(format!("cannot read {}", dir.display())))?;
+        let files = entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.extend(files.filter_map(|file| Some(file.strip_prefix("test_")?.strip_suffix(".py")?.to_owned())));
+    }
     let over_tls = names.iter().filter(|name| TLS_TOO.contains(&name.as_str()));
     names.extend(over_tls.map(|name| format!("{name}{TLS_SUFFIX}")).collect::<Vec<_>>());
     names.sort();
     Ok(names)
+}
+
+fn script_file(root: &Path, name: &str) -> PathBuf {
+    let files = DIRECTORIES.map(|directory| root.join(directory).join(format!("test_{name}.py")));
+    let found = files.iter().find(|file| file.exists());
+    found.unwrap_or(&files[0]).clone()
 }
 
 fn chosen(all: &[String], only: &[&str]) -> Outcome<Vec<String>> {
@@ -118,7 +130,9 @@ fn run_one(binary: &Path, name: &str) -> Outcome {
     let settings = SETTINGS.iter().filter(|(name, _)| *name == script_name);
     flags.extend(settings.flat_map(|(_, settings)| settings.iter().map(|setting| format!("--set={setting}"))));
     let larger = LARGER.iter().find(|(larger, _)| *larger == script_name);
-    let nodes = larger.map_or(NODES, |(_, nodes)| *nodes);
+    let script_file = script_file(&root, script_name);
+    let is_system = script_file.starts_with(root.join(DIRECTORIES[1]));
+    let nodes = larger.map_or(if is_system { SYSTEM_NODES } else { NODES }, |(_, nodes)| *nodes);
     let mut cluster = Cluster::start(binary, &dir, nodes, &flags)?;
     let work = dir.join("files");
     std::fs::create_dir_all(&work).map_err(Failure::because("cannot make a directory to work in"))?;
@@ -127,7 +141,7 @@ fn run_one(binary: &Path, name: &str) -> Outcome {
         .args(["--kill-after=10", &SCRIPT_S_MAX.to_string()])
         .arg(setup::python())
         .arg("-B");
-    script.arg(root.join(format!("tests/clients/test_{script_name}.py")));
+    script.arg(script_file);
     script.envs(std::mem::take(&mut cluster.environment));
     script
         .env("HOLDFAST_BIN", binary)

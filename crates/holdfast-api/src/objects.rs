@@ -11,14 +11,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
 use holdfast_core::bucket::{AccessKey, Bucket, Conflict};
+use holdfast_core::chord::Table;
 use holdfast_core::content::{BodyForm, Manifest, ManifestPart, StoredBody};
 use holdfast_core::context::Context;
 use holdfast_core::dead::Forgetting;
 use holdfast_core::event::ClusterEvent;
 use holdfast_core::gossip::MemberState;
 use holdfast_core::gossip::facts::{NodeFacts, Soundness};
-use holdfast_core::ids::{BucketId, ChunkId, NodeId, RequestId, UploadId};
-use holdfast_core::node::Load;
+use holdfast_core::ids::{BucketId, ChunkId, NodeId, Position, RequestId, UploadId};
+use holdfast_core::node::{Found, Load};
 use holdfast_core::repair::RepairReport;
 use holdfast_core::request::{
     Count, Got, Location, Page, PutOutcome, PutValue, ReadFault, UploadInfo, UploadPart, WantedBodies, WriteError,
@@ -134,6 +135,19 @@ pub trait Objects: Send + Sync + 'static {
     /// Whether this node can serve now; the reason if not.
     fn ready(&self) -> Result<(), String>;
 
+    /// What answers here.
+    fn role(&self) -> Role {
+        Role::Node
+    }
+    /// What the node answering knows of the ring of Chord; `None` for who is no node of it.
+    fn chord(&self) -> Option<Table> {
+        None
+    }
+    /// Looks for who answers for a position on the ring of Chord, hop by hop. `None`: too much is in flight, or there is no ring.
+    async fn find(&self, to: Position) -> Option<Found> {
+        let _ = to;
+        None
+    }
     /// The ring: whom each partition prefers. `None` where nobody here holds the whole layout.
     fn ring(&self) -> Option<Ring> {
         None
@@ -154,6 +168,15 @@ pub trait Objects: Send + Sync + 'static {
     fn links(&self) -> Vec<Link> {
         Vec::new()
     }
+}
+
+/// What answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A member of the cluster.
+    Node,
+    /// A gateway, which holds nothing and knows a few members.
+    Gateway,
 }
 
 /// Words of other members' front ends.

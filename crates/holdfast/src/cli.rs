@@ -21,7 +21,8 @@ use crate::client::{bucket, cluster, copy, env, health, key, list, object, remov
 use crate::config::ServerArgs;
 use crate::dev::Dev;
 use crate::failure::{Failure, local};
-use crate::{dev, serve, shell};
+use crate::gateway::GatewayArgs;
+use crate::{dev, gateway, serve, shell};
 
 /// Holdfast, a leaderless S3 object store
 #[derive(Parser, Debug)]
@@ -44,6 +45,7 @@ pub struct Cli {
 pub enum Verb {
     /// Run one node
     Server(Box<ServerArgs>),
+    Gateway(Box<GatewayArgs>),
     /// Run a whole cluster on this machine, to try things out
     Dev(Dev),
     Mb(Mb),
@@ -80,6 +82,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let json = cli.json;
     match cli.verb {
         Verb::Server(args) => serve::run(*args),
+        Verb::Gateway(args) => gateway::run(*args),
         Verb::Dev(args) => dev::run(args, json),
         Verb::Shell(args) => shell::run(*args, json),
         Verb::Completions { shell } => completions(shell),
@@ -104,7 +107,7 @@ async fn client(verb: Verb, json: bool) -> Result<(), Failure> {
         Verb::Repair(args) => repair::run(args, json).await,
         Verb::Health(args) => health::run(args, json).await,
         Verb::Env(args) => env::run(args, json).await,
-        Verb::Server(_) | Verb::Dev(_) | Verb::Shell(_) | Verb::Completions { .. } => Ok(()),
+        Verb::Server(_) | Verb::Gateway(_) | Verb::Dev(_) | Verb::Shell(_) | Verb::Completions { .. } => Ok(()),
     }
 }
 

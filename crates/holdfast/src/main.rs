@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod dev;
 mod failure;
+mod gateway;
 mod port;
 mod quantity;
 mod serve;

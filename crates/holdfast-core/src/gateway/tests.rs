@@ -1,3 +1,5 @@
+//! A gateway, driven by hand: what it asks whom, how long it waits, and what it tells clients when nobody answers.
+
 use alloc::vec;
 
 use super::*;

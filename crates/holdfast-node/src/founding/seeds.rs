@@ -78,7 +78,7 @@ impl Seeds {
     }
 
     /// Every address that they mean at present, in their order, `own` left out; and why others mean none.
-    pub(super) async fn addresses(&self, own: &str) -> (Vec<SeedAddress>, Vec<String>) {
+    pub async fn addresses(&self, own: &str) -> (Vec<SeedAddress>, Vec<String>) {
         let (mut seeds, mut problems) = (Vec::new(), Vec::new());
         for seed in &self.seeds {
             match seed {

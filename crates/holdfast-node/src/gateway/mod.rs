@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use holdfast_core::gateway::{Effect, Gateway, Input};
-use holdfast_core::ids::{NodeId, Position, RequestId};
+use holdfast_core::ids::{NodeId, Partition, Position, RequestId};
 use holdfast_core::node::{ClientToken, Found};
 use holdfast_core::registry::{Entry, Registry};
 use holdfast_core::request::{Answer, ClientRequest, ReadFault, Request};
@@ -134,12 +134,9 @@ impl Running {
         self.inner.find(to).await
     }
 
-    /// Who holds a position, best first, and its partition, as a node has told; looked for if need be.
-    pub async fn locate(&self, to: Position) -> Option<(holdfast_core::ids::Partition, Vec<NodeId>)> {
-        if let Some(known) = self.inner.lock().placement(read_clocks(self.inner.started), to) {
-            return Some(known);
-        }
-        self.find(to).await?;
+    /// A position's partition, and who holds it, best first, if a node has told lately.
+    #[must_use]
+    pub fn known(&self, to: Position) -> Option<(Partition, Vec<NodeId>)> {
         self.inner.lock().placement(read_clocks(self.inner.started), to)
     }
 }

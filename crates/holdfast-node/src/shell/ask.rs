@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use holdfast_core::bucket::Settings;
-use holdfast_core::ids::{ObjectKey, PartId, RequestId};
-use holdfast_core::node::{ClientToken, Input};
+use holdfast_core::chord::Table;
+use holdfast_core::ids::{ObjectKey, PartId, Position, RequestId};
+use holdfast_core::node::{ClientToken, Found, Input};
 use holdfast_core::place::{Place, partition_of, shard_position};
 use holdfast_core::registry::Registry;
 use holdfast_core::request::{Answer, ClientRequest, Location, ReadFault, Request};
@@ -14,6 +15,9 @@ use tokio::sync::oneshot;
 
 use super::{Inner, REQUESTS_MAX, Shell};
 use crate::desk::{Asks, Sizes};
+
+/// Lookups at a time.
+const LOOKUPS_MAX: usize = 256;
 
 /// Forgets who waits when the waiting ends early.
 struct Waiting<'a> {
@@ -73,6 +77,28 @@ impl Asks for Inner {
 }
 
 impl Shell {
+    /// What this node knows of the ring of Chord.
+    #[must_use]
+    pub fn chord(&self) -> Table {
+        self.inner.lock_core().node.chord().clone()
+    }
+
+    /// Looks for who answers for a position on the ring of Chord. `None`: too much is in flight, or the node is stopping.
+    pub async fn find(&self, to: Position) -> Option<Found> {
+        let (tell, told) = oneshot::channel();
+        let token = self.inner.next_token.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut finding = self.inner.finding.lock().unwrap_or_else(PoisonError::into_inner);
+            if finding.len() >= LOOKUPS_MAX || self.inner.stopping.load(Ordering::Acquire) {
+                return None;
+            }
+            finding.insert(token, tell);
+        }
+        // It ends by itself, whoever has gone: nobody need be forgotten here.
+        self.inner.feed(Input::Find(ClientToken(token), to));
+        told.await.ok()
+    }
+
     /// Where a key lives.
     #[must_use]
     pub fn locate(&self, settings: &Settings, key: &str) -> Location {

@@ -99,7 +99,16 @@ impl Inner {
                     let _ = client.send(answer);
                 }
             }
-            Effect::Found(..) => {}
+            Effect::Found(token, found) => {
+                let finding = self
+                    .finding
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&token.0);
+                if let Some(client) = finding {
+                    let _ = client.send(found);
+                }
+            }
             Effect::RegistryChanged(registry) => {
                 let mut current = self.registry.write().unwrap_or_else(PoisonError::into_inner);
                 *current = registry;

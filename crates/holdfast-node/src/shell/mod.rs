@@ -27,7 +27,7 @@ use holdfast_core::event::ClusterEvent;
 use holdfast_core::fingerprint::FingerprintKey;
 use holdfast_core::ids::{ActorId, NodeId};
 use holdfast_core::node::{
-    COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, LIVES_KEPT, Load, MESSAGE_LIFE_MS, Node, SCRUB_EVERY_MS,
+    COMPARE_EVERY_MS, Config, DEAD_WAIT_MS, Found, LIVES_KEPT, Load, MESSAGE_LIFE_MS, Node, SCRUB_EVERY_MS,
 };
 use holdfast_core::registry::Registry;
 use holdfast_core::request::Answer;
@@ -206,6 +206,8 @@ struct Inner {
     disk_told_us: AtomicU64,
     /// Who waits for which answer.
     waiting: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    /// Who waits for which lookup.
+    finding: Mutex<HashMap<u64, oneshot::Sender<Found>>>,
     next_token: AtomicU64,
     registry: RwLock<Arc<Registry>>,
     /// How many rows of the registry the log was told could not be read.
@@ -285,6 +287,7 @@ impl Shell {
             datagrams: OnceLock::new(),
             disk_told_us: AtomicU64::new(0),
             waiting: Mutex::new(HashMap::new()),
+            finding: Mutex::new(HashMap::new()),
             next_token: AtomicU64::new(1),
             cluster,
             identity: config.identity,

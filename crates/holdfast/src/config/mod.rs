@@ -17,7 +17,7 @@ use holdfast_node::shell::{Forgetting, Upkeep};
 
 pub use birth::{Birth, Pass};
 pub use resolve::resolve;
-pub use settings::{DiskLost, LogFormat, Settings};
+pub use settings::{Capacity, DiskLost, LogFormat, Settings};
 
 use crate::failure::Failure;
 

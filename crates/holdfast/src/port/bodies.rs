@@ -11,8 +11,7 @@ use holdfast_api::objects::{BodyPurpose, BodyStream, BodyWriter};
 use holdfast_core::bucket::Bucket;
 use holdfast_core::content::{BodyForm, ManifestPart, StoredBody};
 use holdfast_core::request::WriteError;
-use holdfast_node::desk::{BodyReader, ChunkedWriter};
-use holdfast_node::shell::Shell;
+use holdfast_node::desk::{BodyReader, ChunkedWriter, Desk};
 
 use super::requests::object_key;
 
@@ -41,20 +40,20 @@ impl BodyWriter for Writer {
     }
 }
 
-pub(super) fn writer(shell: &Shell, bucket: &Bucket, key: &str, purpose: BodyPurpose) -> Box<dyn BodyWriter> {
+pub(super) fn writer(desk: &Desk, bucket: &Bucket, key: &str, purpose: BodyPurpose) -> Box<dyn BodyWriter> {
     let (settings, owner) = (bucket.settings, object_key(bucket, key));
     Box::new(Writer(match purpose {
-        BodyPurpose::Object => ChunkedWriter::object(shell, settings, owner),
-        BodyPurpose::Part { .. } => ChunkedWriter::part(shell, settings, owner),
+        BodyPurpose::Object => ChunkedWriter::object(desk, settings, owner),
+        BodyPurpose::Part { .. } => ChunkedWriter::part(desk, settings, owner),
     }))
 }
 
-pub(super) fn reader(shell: &Shell, bucket: &Bucket, form: BodyForm, row: &Bytes, range: Range<u64>) -> BodyStream {
-    stream_of(BodyReader::new(shell, bucket.settings, form, row, range))
+pub(super) fn reader(desk: &Desk, bucket: &Bucket, form: BodyForm, row: &Bytes, range: Range<u64>) -> BodyStream {
+    stream_of(BodyReader::new(desk, bucket.settings, form, row, range))
 }
 
-pub(super) fn part_reader(shell: &Shell, bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
-    stream_of(BodyReader::part(shell, bucket.settings, part, range))
+pub(super) fn part_reader(desk: &Desk, bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
+    stream_of(BodyReader::part(desk, bucket.settings, part, range))
 }
 
 fn stream_of(reader: BodyReader) -> BodyStream {

@@ -1,8 +1,9 @@
-//! The front ends' port, implemented by the node's shell. Nothing but translation: what a front end asks becomes a
-//! request to the core, and the core's answer goes back whole.
+//! The front ends' port, before a node or a gateway. Nothing but translation: what a front end asks becomes a request at the desk,
+//! and the answer goes back whole. What only a node can tell, or only a gateway, is behind [`Side`].
 
 mod bodies;
 mod cluster;
+mod gateway;
 mod requests;
 mod samples;
 mod watching;
@@ -14,25 +15,42 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use holdfast_api::objects::{
     BodyPurpose, BodyStream, BodyWriter, BucketCreated, BucketRef, ClusterView, CompleteUpload, DeleteBucketError,
-    GetObject, Link, ListObjects, ListUploads, NewBucket, NewUpload, NewsStream, Objects, PutObject, Ring,
+    GetObject, Link, ListObjects, ListUploads, NewBucket, NewUpload, NewsStream, Objects, PutObject, Ring, Role,
     SampleStream, SampledVerb, WhisperStream,
 };
 use holdfast_core::bucket::{AccessKey, Bucket};
+use holdfast_core::chord::Table;
 use holdfast_core::content::{BodyForm, Manifest, ManifestPart};
 use holdfast_core::context::Context;
-use holdfast_core::ids::{BucketId, ChunkId, NodeId, UploadId};
+use holdfast_core::ids::{BucketId, ChunkId, NodeId, Position, UploadId};
+use holdfast_core::node::Found;
 use holdfast_core::repair::RepairReport;
 use holdfast_core::request::{
     Answer, Count, Get, Got, List, Location, Page, Put, PutOutcome, PutValue, ReadFault, UploadInfo, UploadPart,
     UploadStep, WriteError,
 };
 use holdfast_core::wire::side::decode_manifest;
-use holdfast_node::desk::{CreateBucket, DeleteBucketFault};
+use holdfast_node::desk::{CreateBucket, DeleteBucketFault, Desk};
 use holdfast_node::founding::RegisteredWith;
 use holdfast_node::shell::Shell;
+use tokio::time::Instant;
 
-/// A node's shell behind the port.
+pub use gateway::GatewaySide;
+
+/// What is behind the front ends.
 pub struct Port {
+    desk: Desk,
+    side: Side,
+}
+
+/// Who takes the requests.
+enum Side {
+    Node(Box<NodeSide>),
+    Gateway(GatewaySide),
+}
+
+/// A node's own core.
+struct NodeSide {
     shell: Shell,
     /// This node acknowledges writes before they are on disk.
     unsafe_no_sync: bool,
@@ -45,34 +63,75 @@ impl Port {
     /// A running node behind the port.
     pub fn over(shell: Shell, unsafe_no_sync: bool, registered_with: Option<RegisteredWith>) -> Arc<dyn Objects> {
         Arc::new(Self {
-            shell,
-            unsafe_no_sync,
-            registered_with,
-            samples: samples::Samples::new(),
+            desk: shell.desk().clone(),
+            side: Side::Node(Box::new(NodeSide {
+                shell,
+                unsafe_no_sync,
+                registered_with,
+                samples: samples::Samples::new(),
+            })),
         })
+    }
+
+    /// A running gateway behind the port.
+    pub fn over_gateway(side: GatewaySide) -> Arc<dyn Objects> {
+        Arc::new(Self {
+            desk: side.desk().clone(),
+            side: Side::Gateway(side),
+        })
+    }
+
+    fn node(&self) -> Option<&NodeSide> {
+        match &self.side {
+            Side::Node(node) => Some(node),
+            Side::Gateway(_) => None,
+        }
+    }
+
+    /// When a request begins that people who watch may be shown.
+    fn watch(&self) -> Option<Watched<'_>> {
+        let node = self.node()?;
+        let began = node.samples.begin()?;
+        Some(Watched { node, began })
+    }
+}
+
+/// A request that people who watch are shown.
+struct Watched<'a> {
+    node: &'a NodeSide,
+    began: Instant,
+}
+
+impl Watched<'_> {
+    fn wrote(self, verb: SampledVerb, at: (&Bucket, &str), outcome: &PutOutcome) {
+        self.node.samples.wrote(&self.node.shell, self.began, verb, at, outcome);
+    }
+
+    fn read(self, at: (&Bucket, &str), got: &Got) {
+        self.node.samples.read(&self.node.shell, self.began, at, got);
     }
 }
 
 #[async_trait]
 impl Objects for Port {
     async fn access_key(&self, id: &str) -> Result<Option<AccessKey>, ReadFault> {
-        self.shell.access_key(id).await
+        self.desk.access_key(id).await
     }
 
     async fn access_keys(&self) -> Result<Vec<AccessKey>, ReadFault> {
-        self.shell.access_keys().await
+        self.desk.access_keys().await
     }
 
     async fn put_access_key(&self, key: AccessKey) -> Result<(), WriteError> {
-        self.shell.put_access_key(key).await
+        self.desk.put_access_key(key).await
     }
 
     async fn bucket(&self, name: &str) -> Result<Option<BucketRef>, ReadFault> {
-        self.shell.bucket(name).await
+        self.desk.bucket(name).await
     }
 
     async fn buckets(&self) -> Result<Vec<BucketRef>, ReadFault> {
-        self.shell.buckets().await
+        self.desk.buckets().await
     }
 
     async fn create_bucket(&self, name: &str, new: NewBucket) -> Result<BucketCreated, WriteError> {
@@ -85,7 +144,7 @@ impl Objects for Port {
             sloppy,
         } = new;
         let (bucket, created) = self
-            .shell
+            .desk
             .create_bucket(
                 name,
                 CreateBucket {
@@ -102,7 +161,7 @@ impl Objects for Port {
     }
 
     async fn delete_bucket(&self, bucket: &Bucket) -> Result<(), DeleteBucketError> {
-        self.shell.delete_bucket(bucket).await.map_err(|fault| match fault {
+        self.desk.delete_bucket(bucket).await.map_err(|fault| match fault {
             DeleteBucketFault::NotEmpty => DeleteBucketError::NotEmpty,
             DeleteBucketFault::Read(fault) => DeleteBucketError::Read(fault),
             DeleteBucketFault::Write(error) => DeleteBucketError::Write(error),
@@ -110,7 +169,7 @@ impl Objects for Port {
     }
 
     async fn count(&self, bucket: &Bucket) -> Result<Count, ReadFault> {
-        self.shell.count(bucket.settings).await
+        self.desk.count(bucket.settings).await
     }
 
     async fn put(&self, bucket: &Bucket, key: &str, put: PutObject) -> Result<PutOutcome, WriteError> {
@@ -121,7 +180,7 @@ impl Objects for Port {
             w,
             wait_all,
         } = put;
-        let began = self.samples.begin();
+        let watched = self.watch();
         let verb = match value {
             PutValue::Deletion => SampledVerb::Delete,
             PutValue::Object { .. } => SampledVerb::Put,
@@ -134,24 +193,24 @@ impl Objects for Port {
             w,
             wait_all,
         };
-        let outcome = self.shell.put(request, put).await?;
-        if let Some(began) = began {
-            self.samples.wrote(&self.shell, began, verb, (bucket, key), &outcome);
+        let outcome = self.desk.put(request, put).await?;
+        if let Some(watched) = watched {
+            watched.wrote(verb, (bucket, key), &outcome);
         }
         Ok(outcome)
     }
 
     async fn get(&self, bucket: &Bucket, key: &str, get: GetObject) -> Result<Got, ReadFault> {
-        let began = self.samples.begin();
+        let watched = self.watch();
         let asked = Get {
             settings: bucket.settings,
             key: requests::object_key(bucket, key),
             r: get.r,
             bodies: get.bodies,
         };
-        let got = self.shell.get(asked).await?;
-        if let Some(began) = began {
-            self.samples.read(&self.shell, began, (bucket, key), &got);
+        let got = self.desk.get(asked).await?;
+        if let Some(watched) = watched {
+            watched.read((bucket, key), &got);
         }
         Ok(got)
     }
@@ -163,7 +222,7 @@ impl Objects for Port {
             after,
             count_max,
         } = page;
-        self.shell
+        self.desk
             .list(List {
                 settings: bucket.settings,
                 prefix,
@@ -175,11 +234,11 @@ impl Objects for Port {
     }
 
     fn write_body(&self, bucket: &Bucket, key: &str, purpose: BodyPurpose) -> Box<dyn BodyWriter> {
-        bodies::writer(&self.shell, bucket, key, purpose)
+        bodies::writer(&self.desk, bucket, key, purpose)
     }
 
     fn read_body(&self, bucket: &Bucket, form: BodyForm, row: Bytes, range: Range<u64>) -> BodyStream {
-        bodies::reader(&self.shell, bucket, form, &row, range)
+        bodies::reader(&self.desk, bucket, form, &row, range)
     }
 
     fn manifest(&self, form: BodyForm, row: &Bytes) -> Option<Manifest> {
@@ -197,13 +256,13 @@ impl Objects for Port {
             headers: new.headers,
             initiator: new.initiator,
         };
-        self.shell.upload_write(requests::upload(bucket, key, step)).await?;
+        self.desk.upload_write(requests::upload(bucket, key, step)).await?;
         Ok(id)
     }
 
     async fn put_part(&self, bucket: &Bucket, key: &str, upload: UploadId, part: UploadPart) -> Result<(), WriteError> {
         let step = UploadStep::PutPart { id: upload, part };
-        self.shell
+        self.desk
             .upload_write(requests::upload(bucket, key, step))
             .await
             .map(|_| ())
@@ -216,7 +275,7 @@ impl Objects for Port {
         upload: UploadId,
     ) -> Result<(UploadInfo, Vec<UploadPart>), ReadFault> {
         let step = UploadStep::Read { id: upload };
-        match self.shell.upload_read(requests::upload(bucket, key, step)).await? {
+        match self.desk.upload_read(requests::upload(bucket, key, step)).await? {
             Answer::Upload(info, parts) => Ok((info, parts)),
             _ => Err(ReadFault::Damaged),
         }
@@ -241,19 +300,18 @@ impl Objects for Port {
             headers,
             manifest,
         };
-        let began = self.samples.begin();
-        let outcome = self.shell.upload_write(requests::upload(bucket, key, step)).await?;
+        let watched = self.watch();
+        let outcome = self.desk.upload_write(requests::upload(bucket, key, step)).await?;
         let outcome = outcome.ok_or_else(requests::nonsense)?;
-        if let Some(began) = began {
-            let at = (bucket, key);
-            self.samples.wrote(&self.shell, began, SampledVerb::Put, at, &outcome);
+        if let Some(watched) = watched {
+            watched.wrote(SampledVerb::Put, (bucket, key), &outcome);
         }
         Ok(outcome)
     }
 
     async fn abort_upload(&self, bucket: &Bucket, key: &str, upload: UploadId) -> Result<(), WriteError> {
         let step = UploadStep::Abort { id: upload };
-        self.shell
+        self.desk
             .upload_write(requests::upload(bucket, key, step))
             .await
             .map(|_| ())
@@ -265,82 +323,123 @@ impl Objects for Port {
             after: page.after,
             count_max: page.count_max,
         };
-        match self.shell.upload_read(requests::upload(bucket, "", step)).await? {
+        match self.desk.upload_read(requests::upload(bucket, "", step)).await? {
             Answer::Uploads(uploads, more) => Ok((uploads, more)),
             _ => Err(ReadFault::Damaged),
         }
     }
 
     fn seal_context(&self, bucket: &Bucket, key: &str, context: &Context) -> String {
-        self.shell.seal_context(bucket.settings.id, key, context)
+        self.desk.seal_context(bucket.settings.id, key, context)
     }
 
     fn open_context(&self, bucket: &Bucket, key: &str, token: &str) -> Option<Context> {
-        self.shell.open_context(bucket.settings.id, key, token)
+        self.desk.open_context(bucket.settings.id, key, token)
     }
 
     fn read_part(&self, bucket: &Bucket, part: ManifestPart, range: Range<u64>) -> BodyStream {
-        bodies::part_reader(&self.shell, bucket, part, range)
+        bodies::part_reader(&self.desk, bucket, part, range)
     }
 
     fn chunk_homes(&self, bucket: &Bucket, chunk: ChunkId) -> Vec<NodeId> {
-        self.shell.chunk_homes(bucket.settings.n, chunk)
+        let homes = |node: &NodeSide| node.shell.chunk_homes(bucket.settings.n, chunk);
+        self.node().map(homes).unwrap_or_default()
     }
 
     fn grant_code(&self, grant: &[u8]) -> Option<[u8; 16]> {
-        Some(self.shell.grant_code(grant))
+        self.node().map(|node| node.shell.grant_code(grant))
     }
 
     fn locate(&self, bucket: &Bucket, key: &str) -> Location {
-        self.shell.locate(&bucket.settings, key)
+        match &self.side {
+            Side::Node(node) => node.shell.locate(&bucket.settings, key),
+            Side::Gateway(gateway) => gateway.locate(&bucket.settings, key),
+        }
+    }
+
+    fn role(&self) -> Role {
+        match &self.side {
+            Side::Node(_) => Role::Node,
+            Side::Gateway(_) => Role::Gateway,
+        }
+    }
+
+    fn chord(&self) -> Option<Table> {
+        self.node().map(|node| node.shell.chord())
+    }
+
+    async fn find(&self, to: Position) -> Option<Found> {
+        match &self.side {
+            Side::Node(node) => node.shell.find(to).await,
+            Side::Gateway(gateway) => gateway.find(to).await,
+        }
     }
 
     fn bucket_name(&self, id: BucketId) -> Option<String> {
-        let registry = self.shell.registry();
+        let registry = self.desk.registry();
         registry.bucket_by_id(id).map(|bucket| bucket.name.clone())
     }
 
     fn events(&self) -> NewsStream {
-        cluster::events(&self.shell)
+        match &self.side {
+            Side::Node(node) => cluster::events(&node.shell),
+            Side::Gateway(gateway) => gateway.events(),
+        }
     }
 
     fn cluster(&self) -> ClusterView {
-        cluster::view(&self.shell, self.unsafe_no_sync, self.registered_with.as_ref())
+        match &self.side {
+            Side::Node(node) => cluster::view(&node.shell, node.unsafe_no_sync, node.registered_with.as_ref()),
+            Side::Gateway(gateway) => gateway.view(),
+        }
     }
 
     fn maintain(&self, node: NodeId, on: bool) -> bool {
-        cluster::maintain(&self.shell, node, on)
+        self.node().is_some_and(|own| cluster::maintain(&own.shell, node, on))
     }
 
     fn repair(&self) {
-        self.shell.repair();
+        if let Some(node) = self.node() {
+            node.shell.repair();
+        }
     }
 
     fn repair_report(&self) -> RepairReport {
-        self.shell.repair_report()
+        self.node().map(|node| node.shell.repair_report()).unwrap_or_default()
     }
 
     fn ready(&self) -> Result<(), String> {
-        cluster::ready(&self.shell)
+        match &self.side {
+            Side::Node(node) => cluster::ready(&node.shell),
+            Side::Gateway(gateway) => gateway.ready(),
+        }
     }
 
     fn ring(&self) -> Option<Ring> {
-        Some(watching::ring(&self.shell))
+        self.node().map(|node| watching::ring(&node.shell))
     }
 
     fn samples(&self) -> SampleStream {
-        self.samples.stream()
+        match self.node() {
+            Some(node) => node.samples.stream(),
+            None => Box::pin(futures_util::stream::pending()),
+        }
     }
 
     fn whisper(&self, to: Option<NodeId>, words: &[u8]) {
-        watching::whisper(&self.shell, to, words);
+        if let Some(node) = self.node() {
+            watching::whisper(&node.shell, to, words);
+        }
     }
 
     fn whispers(&self) -> WhisperStream {
-        watching::whispers(&self.shell)
+        match self.node() {
+            Some(node) => watching::whispers(&node.shell),
+            None => Box::pin(futures_util::stream::pending()),
+        }
     }
 
     fn links(&self) -> Vec<Link> {
-        watching::links(&self.shell)
+        self.node().map(|node| watching::links(&node.shell)).unwrap_or_default()
     }
 }

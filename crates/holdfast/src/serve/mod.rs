@@ -8,13 +8,13 @@
 mod admission;
 mod again;
 mod birth;
-mod bounds;
+pub mod bounds;
 mod data_dir;
-mod logging;
-mod machine;
+pub mod logging;
+pub mod machine;
 mod ports;
 mod secrets;
-mod signals;
+pub mod signals;
 mod warnings;
 
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub const JOIN_TOKEN_FILE: &str = "join-token";
 
 /// How long requests under way may take to finish at the end. Below the 30 s that most supervisors wait before they
 /// kill, with some left for the last sync.
-const DRAIN: Duration = Duration::from_secs(20);
+pub const DRAIN: Duration = Duration::from_secs(20);
 
 /// Runs `server`.
 pub fn run(args: ServerArgs) -> Result<(), Failure> {
@@ -188,25 +188,10 @@ async fn serve(
     mut ends: tokio::sync::watch::Receiver<Option<End>>,
 ) -> Result<Next, Failure> {
     let admin_token = secrets::admin_token(config, shell.identity());
-    secrets::write_files(data_dir, &shell.cluster().root, &admin_token)?;
+    secrets::write_files(data_dir, &shell.cluster().root, &admin_token, shell.identity())?;
     let api = ApiConfig {
-        s3_addresses: vec![config.s3_bind],
-        rest_addresses: vec![config.rest_bind],
-        region: config.region.clone(),
-        base_domains: config.base_domains.clone(),
-        admin_token: Some(admin_token),
-        root_key_id: Some(shell.cluster().root.id.clone()),
         session_key: Some(shell.identity().secret.derive("console sessions")),
-        tls: config.tls.as_ref().map(|tls| TlsFiles {
-            certificate: tls.cert.clone(),
-            key: tls.key.clone(),
-        }),
-        limits: Limits {
-            drain: DRAIN,
-            connections_max: bounds.connections_max,
-            ..Limits::default()
-        },
-        ..ApiConfig::default()
+        ..api_config(config, bounds, Some(admin_token), shell.cluster().root.id.clone())
     };
     // For people to look at; a node that cannot read it is none the worse.
     let registered_with = RegisteredWith::load(data_dir.path()).ok().flatten();
@@ -250,11 +235,33 @@ async fn serve(
     ended
 }
 
+/// What front ends are told, before a node or a gateway.
+pub fn api_config(config: &Config, bounds: Bounds, admin_token: Option<String>, root_key_id: String) -> ApiConfig {
+    ApiConfig {
+        s3_addresses: vec![config.s3_bind],
+        rest_addresses: vec![config.rest_bind],
+        region: config.region.clone(),
+        base_domains: config.base_domains.clone(),
+        admin_token,
+        root_key_id: Some(root_key_id),
+        tls: config.tls.as_ref().map(|tls| TlsFiles {
+            certificate: tls.cert.clone(),
+            key: tls.key.clone(),
+        }),
+        limits: Limits {
+            drain: DRAIN,
+            connections_max: bounds.connections_max,
+            ..Limits::default()
+        },
+        ..ApiConfig::default()
+    }
+}
+
 fn broken(why: String) -> Failure {
     Failure::new(why, "check the disk and the log, then start this node again")
 }
 
-fn reload(reloader: Option<&holdfast_api::serve::TlsReloader>) {
+pub fn reload(reloader: Option<&holdfast_api::serve::TlsReloader>) {
     match reloader.map(holdfast_api::serve::TlsReloader::reload) {
         None => info!("SIGHUP: there is no certificate to read again"),
         Some(Ok(())) => info!("SIGHUP: certificate and key read again; new connections use them"),
@@ -267,7 +274,7 @@ fn identity_failure(error: holdfast_node::identity::IdentityError) -> Failure {
 }
 
 /// The other crates say what happened and what to do in one sentence, parted by `; ` or `: `; here it becomes two lines.
-fn split_advice(text: &str) -> Failure {
+pub fn split_advice(text: &str) -> Failure {
     match text.rsplit_once("; ") {
         Some((what, advice)) => Failure::new(what, advice),
         None => match text.rsplit_once(": ") {

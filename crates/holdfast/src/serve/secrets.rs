@@ -4,6 +4,7 @@
 //! of the cluster. The admin token, unless configured, follows from the cluster's secret: so all members accept the
 //! same one without a word between them.
 
+use holdfast_node::gateway::GatewayToken;
 use holdfast_node::identity::Identity;
 use holdfast_node::shell::RootKey;
 
@@ -39,10 +40,12 @@ pub fn admin_token(config: &Config, identity: &Identity) -> String {
     derived.iter().take(20).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes both where the operator can find them.
-pub fn write_files(data_dir: &DataDir, root: &RootKey, admin_token: &str) -> Result<(), Failure> {
+/// Writes both where the operator can find them, and the token that admits gateways.
+pub fn write_files(data_dir: &DataDir, root: &RootKey, admin_token: &str, identity: &Identity) -> Result<(), Failure> {
     let text = format!("AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\n", root.id, root.secret);
     write_if_other(data_dir, "root-key", &text)?;
+    let gateway_token = GatewayToken::of(identity);
+    write_if_other(data_dir, "gateway-token", &format!("{gateway_token}\n"))?;
     write_if_other(data_dir, "admin-token", &format!("{admin_token}\n"))
 }
 

@@ -38,7 +38,7 @@ export async function show(main, { query, signal }) {
       done: load,
     }));
     put(list, h("div", { class: "sheet" }, table("Buckets",
-      [["Name"], ["Objects", "num"], ["Bytes", "num"], ["Copies", "num"], ["Concurrent versions", "optional"], ["Created", "optional"], [h("span", { class: "hide" }, "Actions"), "num"]],
+      [["Name"], ["Objects", "num"], ["Bytes", "num"], ["Copies", "num optional"], ["Concurrent versions", "optional"], ["Created", "optional"], [h("span", { class: "hide" }, "Actions"), "num"]],
       buckets.map((one) => [
         h("a", { href: paths.bucket(one.name) }, one.name), ...figures.get(one.name),
         h("span", { title: `A write needs ${one.w} synced copies, a read asks ${one.r}` }, `${one.n} (w ${one.w}, r ${one.r})`),

@@ -103,7 +103,7 @@ function replicas(known) {
     else if (clock && covers(clock, newest)) says = state("good", "has all");
     else if (clock) says = state("watch", clock.length ? "lacks something, and is brought up to date" : "has nothing yet");
     return [h("a", { href: paths.node(node.name) }, node.name), state(level, word), `home ${place + 1}`, says,
-      h("div", { class: "mono small break" }, clock?.map((life) => h("div", { title: `actor ${life.actor}, life ${life.life}` }, `${life.actor}:${life.tick}`)))];
+      h("div", { class: "mono small clock" }, clock?.map((life) => h("div", { title: `actor ${life.actor}, life ${life.life}` }, `${life.actor}:${life.tick}`)))];
   });
   const stands = known.stand_ins?.length > 0 && h("p", { class: "dim" }, "Answered in place of homes: ",
     known.stand_ins.map((node, index) => [index ? ", " : "", h("a", { href: paths.node(node.name) }, node.name)]));

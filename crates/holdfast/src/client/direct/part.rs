@@ -36,6 +36,8 @@ pub enum Refused {
     Here(String),
     /// The grant has expired.
     Expired,
+    /// What arrived is not what was sent.
+    Damaged(String),
     /// The upload, or what was to be read, is not there.
     Gone(String),
     /// No node will.
@@ -170,9 +172,7 @@ async fn explain(response: Response) -> Refused {
     match (status, error) {
         (_, "grant_expired") => Refused::Expired,
         (_, "no_such_upload" | "no_such_bucket") => Refused::Gone(message),
-        (_, "bad_digest") => Refused::Everywhere(format!(
-            "the file changed while it was sent, or memory is damaged: {message}"
-        )),
+        (_, "bad_digest") => Refused::Damaged(message),
         (_, "grant_refused" | "unauthorized") => Refused::Everywhere(message),
         _ => Refused::Here(message),
     }
@@ -188,6 +188,10 @@ impl Refused {
             Self::Expired => Failure::new(
                 format!("{what}: grants expire before they are used"),
                 "check the clocks of the nodes, or copy with --via-one-node",
+            ),
+            Self::Damaged(why) => Failure::new(
+                format!("{what}: the file changed while it was sent, or it is damaged on the way each time: {why}"),
+                "copy it again once nobody writes to it",
             ),
             Self::Gone(why) | Self::Everywhere(why) => Failure::new(format!("{what}: {why}"), "copy it again"),
         }

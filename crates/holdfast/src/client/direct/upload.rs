@@ -30,6 +30,8 @@ use crate::failure::{Exit, Failure, State, local};
 const ROUNDS: u32 = 6;
 /// Wait before the second round; doubled each time.
 const BACKOFF: Duration = Duration::from_millis(500);
+/// How often a part that arrived damaged is sent again.
+const DAMAGED_MAX: u32 = 2;
 /// How often a grant is asked for anew for one part.
 const RENEWALS_MAX: u32 = 3;
 
@@ -317,35 +319,40 @@ impl One {
     async fn send(mut self) -> Result<(Taken, u64), Refused> {
         let slots = Arc::clone(&self.slots);
         let _slot = slots.acquire().await;
-        let (path, offset, length) = (self.path.clone(), self.offset, self.length);
-        let crc = tokio::task::spawn_blocking(move || crc_of_range(&File::open(path)?, offset, length)).await;
-        let crc = match crc {
-            Ok(Ok(crc)) => crc,
-            Ok(Err(error)) => {
-                return Err(Refused::Everywhere(format!(
-                    "{} cannot be read: {error}",
-                    self.path.display()
-                )));
-            }
-            Err(error) => return Err(Refused::Everywhere(error.to_string())),
-        };
-        let source = Source {
-            path: self.path.clone(),
-            offset: self.offset,
-            length: self.length,
-            crc: crc_base64(crc),
-        };
-        let mut renewals = 0;
+        let (mut renewals, mut damaged) = (0, 0);
         loop {
+            let (source, crc) = self.source().await?;
             match self.try_all(&source).await {
                 Err(Refused::Expired) if renewals < RENEWALS_MAX => {
                     renewals += 1;
                     self.renew().await?;
                 }
+                Err(Refused::Damaged(_)) if damaged < DAMAGED_MAX => damaged += 1,
                 Err(refused) => return Err(refused),
                 Ok(taken) => return Ok((taken, crc)),
             }
         }
+    }
+
+    /// The part as it lies in the file now, and its CRC.
+    async fn source(&self) -> Result<(Source, u64), Refused> {
+        let (path, offset, length) = (self.path.clone(), self.offset, self.length);
+        let crc = tokio::task::spawn_blocking(move || crc_of_range(&File::open(path)?, offset, length)).await;
+        let crc = match crc {
+            Ok(Ok(crc)) => crc,
+            Ok(Err(error)) => {
+                let path = self.path.display();
+                return Err(Refused::Everywhere(format!("{path} cannot be read: {error}")));
+            }
+            Err(error) => return Err(Refused::Everywhere(error.to_string())),
+        };
+        let source = Source {
+            path: self.path.clone(),
+            offset,
+            length,
+            crc: crc_base64(crc),
+        };
+        Ok((source, crc))
     }
 
     async fn renew(&mut self) -> Result<(), Refused> {

@@ -1,0 +1,111 @@
+"""A bucket and file service after Amazon's Dynamo, over REST: what each answer tells, and what is taken while nodes are away.
+
+Every answer is JSON and says whether it succeeded, which node did it, where the key lives, who has it, whose clock says what, who was
+down, and who stood in. Five nodes, three homes for each key, reads from two, writes to two.
+"""
+
+import sys
+
+sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/clients")
+
+import time  # noqa: E402
+
+import harness  # noqa: E402
+import nodes  # noqa: E402
+from harness import REST_ENDPOINTS, check  # noqa: E402
+from rest import Rest  # noqa: E402
+
+NODES = range(len(REST_ENDPOINTS))
+api = [Rest(endpoint) for endpoint in REST_ENDPOINTS]
+
+
+def number(node):
+    return int(node["name"].rsplit("-", 1)[1])
+
+
+def numbers(told):
+    return sorted(number(node) for node in told)
+
+
+with check("a bucket is created, with three homes, two reads, two writes"):
+    made = api[0].json("PUT", "/v1/buckets/files", expect=201)
+    assert made["status"] == "success" and (made["n"], made["r"], made["w"]) == (3, 2, 2), made
+
+with check("a file is uploaded as a form; the answer tells all there is to tell"):
+    told = api[1].form("/v1/buckets/files/objects", "report.txt", b"first")
+    assert told["status"] == "success" and told["key"] == "report.txt", told
+    homes = numbers(told["preference_list"])
+    assert len(homes) == 3 and number(told["node"]) in homes, told
+    assert set(numbers(told["replicas_written"])) | set(numbers(told["pending"])) == set(homes), told
+    assert told["down"] == [] and told["hinted"] == [], told
+    assert len(told["clocks"]) >= 2 and all(clock["clock"] for clock in told["clocks"]), told
+
+with check("it is read, and updated, through any node; the version vectors grow"):
+    for node in NODES:
+        assert api[node].bytes("GET", "/v1/buckets/files/objects/report.txt") == b"first"
+    before = api[0].json("GET", "/v1/buckets/files/meta/report.txt")
+    updated = api[2].json("PUT", "/v1/buckets/files/objects/report.txt?wait=all", b"second")
+    assert numbers(updated["replicas_written"]) == homes, updated
+    after = api[0].json("GET", "/v1/buckets/files/meta/report.txt")
+    assert after["versions"][0]["dot"] != before["versions"][0]["dot"], (before, after)
+    assert api[4].bytes("GET", "/v1/buckets/files/objects/report.txt") == b"second"
+
+with check("versions written side by side are both kept, until somebody who saw both writes"):
+    api[0].json("POST", "/v1/buckets", b'{"name": "carts", "conflict": "siblings"}', expect=201, type="application/json")
+    seen = api[0].json("PUT", "/v1/buckets/carts/objects/anna", b"apples")["context"]
+    for node, body in ((1, b"apples, pears"), (2, b"apples, plums")):
+        api[node].json("PUT", "/v1/buckets/carts/objects/anna", body, context=seen)
+    both, context = api[3].siblings("/v1/buckets/carts/objects/anna")
+    bodies = {api[3].bytes("GET", f"/v1/buckets/carts/objects/anna?sibling={dot}") for dot in both}
+    assert bodies == {b"apples, pears", b"apples, plums"}, bodies
+    merged = api[4].json("PUT", "/v1/buckets/carts/objects/anna", b"apples, pears, plums", context=context)
+    assert merged["siblings"] == 1, merged
+    assert api[0].bytes("GET", "/v1/buckets/carts/objects/anna") == b"apples, pears, plums"
+
+
+def until_down(asked, down):
+    began = time.monotonic()
+    while set(numbers(api[asked].json("GET", "/v1/cluster")["down"])) != set(down):
+        assert time.monotonic() - began < 60, f"node {asked} does not see that {down} are down"
+        time.sleep(0.1)
+
+
+others = [node for node in NODES if node not in homes]
+with check("one home is down: two write, and the answer names who is down and who holds the third's"):
+    nodes.kill(homes[2])
+    until_down(homes[0], [homes[2]])
+    told = api[homes[0]].json("PUT", "/v1/buckets/files/objects/report.txt?wait=all", b"third")
+    assert numbers(told["down"]) == [homes[2]] and numbers(told["replicas_written"]) == homes[:2], told
+    assert [(number(hint["for"]), number(hint["at"]) in others) for hint in told["hinted"]] == [(homes[2], True)], told
+
+with check("two homes are down: stand-ins beyond the preference list take their hints"):
+    nodes.kill(homes[1])
+    until_down(homes[0], homes[1:])
+    told = api[homes[0]].json("PUT", "/v1/buckets/files/objects/report.txt?wait=all", b"fourth")
+    assert sorted(number(hint["for"]) for hint in told["hinted"]) == homes[1:], told
+    assert {number(hint["at"]) for hint in told["hinted"]} == set(others), told
+    assert api[others[0]].bytes("GET", "/v1/buckets/files/objects/report.txt") == b"fourth"
+
+with check("they return: the hints are delivered, and gone"):
+    for home in homes[1:]:
+        nodes.start(home)
+    began = time.monotonic()
+    while True:
+        owed = [member["hints_owed"] for node in NODES for member in api[node].json("GET", "/v1/cluster")["members"]]
+        meta = api[homes[0]].json("GET", "/v1/buckets/files/meta/report.txt?r=3")
+        clocks = {str(sorted(map(str, clock["clock"]))) for clock in meta["clocks"]}
+        if not any(owed) and len(meta["clocks"]) == 3 and len(clocks) == 1:
+            break
+        assert time.monotonic() - began < 90, (owed, clocks)
+        time.sleep(0.5)
+    assert api[homes[1]].bytes("GET", "/v1/buckets/files/objects/report.txt") == b"fourth"
+
+with check("files and buckets are deleted; what is not there is a clear failure"):
+    gone = api[3].json("DELETE", "/v1/buckets/files/objects/report.txt")
+    assert gone["status"] == "success" and number(gone["node"]) in homes, gone
+    missing = api[0].json("GET", "/v1/buckets/files/objects/report.txt", expect=404)
+    assert missing["status"] == "failure" and missing["what_to_do"], missing
+    assert api[1].json("DELETE", "/v1/buckets/files")["status"] == "success"
+    assert api[2].json("GET", "/v1/buckets/files", expect=404)["status"] == "failure"
+
+harness.finish()

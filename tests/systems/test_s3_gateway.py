@@ -1,0 +1,123 @@
+"""Storage nodes behind a load balancer: a gateway in front of the ring, which knows no data, finds the right node, and tries another
+one when that is down. Everything here goes through gateways alone.
+"""
+
+import sys
+
+sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/clients")
+
+import os  # noqa: E402
+import signal  # noqa: E402
+import subprocess  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+
+import harness  # noqa: E402
+import nodes  # noqa: E402
+from harness import WORK, check  # noqa: E402
+from rest import Rest  # noqa: E402
+
+BINARY = os.environ["HOLDFAST_BIN"]
+DATA = os.environ["HOLDFAST_DATA"]
+SEEDS = ",".join(f"127.0.0.1:{int(url.rsplit(':', 1)[1]) + 2}" for url in harness.S3_ENDPOINTS[:2])
+BASE = int(harness.S3_ENDPOINTS[-1].rsplit(":", 1)[1]) + 100
+
+
+class Gateway:
+    def __init__(self, number):
+        self.s3, self.rest = BASE + 10 * number, BASE + 10 * number + 1
+        self.api = Rest(f"http://127.0.0.1:{self.rest}")
+        self.start()
+
+    def start(self):
+        token = f"{DATA}/node-0/data/gateway-token"
+        command = [BINARY, "gateway", "--via", SEEDS, "--token-file", token, "--admin-token", harness.ADMIN_TOKEN]
+        command += ["--s3-bind", f"127.0.0.1:{self.s3}", "--rest-bind", f"127.0.0.1:{self.rest}"]
+        with open(WORK / f"gateway-{self.s3}.log", "ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        began = time.monotonic()
+        while True:
+            try:
+                if self.api.ask("GET", "/health/ready")[0] == 200:
+                    return
+            except OSError:
+                pass
+            assert time.monotonic() - began < 60, "the gateway is not ready"
+            time.sleep(0.1)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+gateways = [Gateway(0), Gateway(1)]
+one, two = (gateway.api for gateway in gateways)
+try:
+    with check("buckets and files are created, updated and deleted; each answer names the node and the clocks"):
+        assert one.json("PUT", "/v1/buckets/front", expect=201)["status"] == "success"
+        first = one.json("PUT", "/v1/buckets/front/objects/file", b"1")
+        second = two.json("PUT", "/v1/buckets/front/objects/file", b"2")
+        for told in (first, second):
+            assert told["status"] == "success" and told["node"]["id"] and told["clocks"], told
+            homes = {node["id"] for node in told["preference_list"]}
+            assert told["node"]["id"] in homes, "a home did it, whichever gateway was asked"
+        assert one.bytes("GET", "/v1/buckets/front/objects/file") == b"2"
+        assert two.json("DELETE", "/v1/buckets/front/objects/file")["status"] == "success"
+        assert one.json("GET", "/v1/buckets/front/objects/file", expect=404)["status"] == "failure"
+
+    acked, failed = {}, []
+    over = threading.Event()
+
+    def load(worker):
+        """Writes through a gateway until it is over; only what was acknowledged counts."""
+        count = 0
+        while not over.is_set():
+            gateway = gateways[(worker + count) % 2]
+            key, body = f"w{worker}/{count:05}", f"body {worker} {count}".encode() * 50
+            count += 1
+            try:
+                status, _, told = gateway.api.ask("PUT", f"/v1/buckets/front/objects/{key}", body)
+                if status == 200:
+                    acked[key] = body
+                else:
+                    failed.append((key, status, told[:200]))
+            except OSError:
+                # This one's own gateway was killed.
+                time.sleep(0.05)
+
+    workers = [threading.Thread(target=load, args=(worker,)) for worker in range(4)]
+    for worker in workers:
+        worker.start()
+    with check("a node is killed, another is frozen for a while, a gateway is killed and started: requests go on"):
+        time.sleep(2)
+        os.kill(nodes.PIDS[1], signal.SIGKILL)
+        time.sleep(3)
+        os.kill(nodes.PIDS[2], signal.SIGSTOP)
+        time.sleep(5)
+        os.kill(nodes.PIDS[2], signal.SIGCONT)
+        time.sleep(2)
+        gateways[1].kill()
+        before = len(acked)
+        time.sleep(2)
+        assert len(acked) > before, "the other gateway serves"
+        gateways[1].start()
+        nodes.start(1)
+        time.sleep(2)
+        over.set()
+        for worker in workers:
+            worker.join()
+        assert len(acked) > 100, len(acked)
+        assert not failed, failed[:3]
+
+    with check("nothing that was acknowledged is lost"):
+        for key, body in acked.items():
+            assert two.bytes("GET", f"/v1/buckets/front/objects/{key}") == body, key
+        direct = Rest(harness.REST_ENDPOINTS[3])
+        for key in list(acked)[::17]:
+            assert direct.bytes("GET", f"/v1/buckets/front/objects/{key}") == acked[key], key
+finally:
+    over.set()
+    for gateway in gateways:
+        gateway.kill()
+
+harness.finish()
