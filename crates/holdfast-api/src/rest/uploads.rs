@@ -168,7 +168,7 @@ pub(super) struct UploadGivenUp {
 #[expect(dead_code, reason = "tells the schema alone: the answers are made of the two types")]
 pub(super) enum BegunOrWritten {
     Begun(UploadBegun),
-    Written(Written),
+    Written(Box<Written>),
 }
 
 const fn state_name(state: UploadState) -> &'static str {
