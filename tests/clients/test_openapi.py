@@ -37,9 +37,10 @@ include-operation-id = ["put_object", "post_object", "post_form", "delete_object
 [operations.checks.positive_data_acceptance]
 expected-statuses = [{usual}, "400"]
 
-# Nor that parts are those that were sent, that none is chosen before there is any, and that the last part asked for is one, too.
+# Nor that parts are those that were sent, that none is chosen before there is any, and that the last part asked for is one, too;
+# nor that a position is looked for or a key, and not both.
 [[operations]]
-include-operation-id = ["begin_or_complete_upload", "put_part", "plan_write"]
+include-operation-id = ["begin_or_complete_upload", "put_part", "plan_write", "chord_lookup"]
 [operations.checks.positive_data_acceptance]
 expected-statuses = [{usual}, "400"]
 
