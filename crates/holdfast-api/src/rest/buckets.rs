@@ -328,6 +328,13 @@ pub(crate) async fn document<T: serde::de::DeserializeOwned + Default>(body: Bod
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
+    // Serde would take a list for an object, its values in the order of the fields.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::bad_request(
+            "the body is a JSON array, and an object is expected",
+            "see docs/rest.md",
+        ));
+    }
     let document: Result<Option<T>, _> = serde_json::from_slice(&bytes);
     document.map(Option::unwrap_or_default).map_err(|error| {
         Problem::bad_request(
@@ -335,4 +342,21 @@ pub(crate) async fn document<T: serde::de::DeserializeOwned + Default>(body: Bod
             "see docs/rest.md",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::{NewSettings, document};
+
+    #[tokio::test]
+    async fn a_document_is_an_object_or_nothing() {
+        for text in ["", " \n", "null", "{}", "{\"n\": 1}"] {
+            assert!(document::<NewSettings>(Body::from(text)).await.is_ok(), "{text}");
+        }
+        for text in ["[]", " [\"photos\"]", "1", "{\"m\": 1}", "{"] {
+            assert!(document::<NewSettings>(Body::from(text)).await.is_err(), "{text}");
+        }
+    }
 }
