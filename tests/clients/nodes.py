@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 
 import harness
 from harness import REST_ENDPOINTS
@@ -31,6 +32,16 @@ def member(node, asked=0):
 def kill(node):
     os.kill(PIDS[node], signal.SIGKILL)
     time.sleep(1)
+
+
+@contextmanager
+def frozen(node):
+    """A node stands still for as long as this lasts."""
+    os.kill(PIDS[node], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(PIDS[node], signal.SIGCONT)
 
 
 def stop(node):

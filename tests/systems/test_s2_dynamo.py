@@ -71,6 +71,13 @@ def until_down(asked, down):
 
 
 others = [node for node in NODES if node not in homes]
+with check("one home stands still: the write is taken all the same, and the answer says who has not answered"):
+    with nodes.frozen(homes[2]):
+        told = api[homes[0]].json("PUT", "/v1/buckets/files/objects/report.txt", b"meanwhile")
+        assert told["status"] == "success" and homes[2] not in numbers(told["replicas_written"]), told
+        assert api[homes[1]].bytes("GET", "/v1/buckets/files/objects/report.txt") == b"meanwhile"
+    assert api[homes[2]].bytes("GET", "/v1/buckets/files/objects/report.txt") == b"meanwhile"
+
 with check("one home is down: two write, and the answer names who is down and who holds the third's"):
     nodes.kill(homes[2])
     until_down(homes[0], [homes[2]])

@@ -82,6 +82,15 @@ with check("a lookup goes hop by hop, from whichever node it begins at, and alwa
     after = api[3].json("GET", f"/v1/chord/lookup?position={high:016x}")
     assert after["found"]["node"]["id"] == follows[tables[0]["node"]["id"]], "and its successor for the next"
 
+with check("a node stands still: a lookup goes around it, and says how many did not answer"):
+    still = next(number for number in range(len(api)) if tables[number]["node"]["id"] in ends)
+    with nodes.frozen(still):
+        way = api[(still + 1) % len(api)].json("GET", "/v1/chord/lookup?bucket=shell&key=planet")
+        assert way["timeouts"] >= 1 or way["found"]["node"]["id"] not in ends, way
+        assert way["found"]["node"]["id"] != tables[still]["node"]["id"], way
+        said = shell(f"connect {at((still + 1) % len(api))}\nsave comet Halley\ncat comet\nremove comet\n")
+        assert "Halley" in said, said
+
 with check("a node goes: the ring closes around it, and its successor answers in its place"):
     gone = next(number for number in range(len(api)) if tables[number]["node"]["id"] in ends)
     nodes.kill(gone)

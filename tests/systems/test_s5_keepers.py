@@ -63,6 +63,13 @@ with check("several transfers at a time, while a node dies: all arrive"):
         holdfast("cp", f"hf://films/copy-{number}", "again.mkv")
         assert file_digest(WORK / "again.mkv") == file_digest(source), number
 
+with check("a node stands still for a while in the middle: the others give what it does not"):
+    copy = subprocess.Popen([nodes.BINARY, "cp", "hf://films/film.mkv", "slow.mkv"], cwd=WORK)
+    time.sleep(0.1)
+    with nodes.frozen(1):
+        assert copy.wait(timeout=300) == 0
+    assert file_digest(WORK / "slow.mkv") == file_digest(source)
+
 with check("a client that is killed goes on where it was"):
     copy = subprocess.Popen([nodes.BINARY, "cp", "hf://films/film.mkv", "late.mkv"], cwd=WORK)
     time.sleep(0.15)
