@@ -112,8 +112,14 @@ impl Context {
     /// Whether an attempt at a client write, made at this tick, is known as one that another has made good.
     #[must_use]
     pub fn covers_attempt(&self, request: RequestId, tick: Tick) -> bool {
+        let up_to = self.attempts_known(request);
+        up_to > Tick(0) && tick <= up_to
+    }
+
+    /// Up to which tick attempts at a client write are known; zero when none is.
+    pub(crate) fn attempts_known(&self, request: RequestId) -> Tick {
         let (actor, life) = attempts_at(request);
-        self.tick_of(actor, life).is_some_and(|up_to| tick <= up_to)
+        self.tick_of(actor, life).unwrap_or_default()
     }
 
     /// The least context that covers both: the pointwise maximum.

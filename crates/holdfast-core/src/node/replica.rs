@@ -355,16 +355,12 @@ impl Step<'_> {
 
 /// Whether a writer must be told what a copy knew before its write was merged: when versions lived there that it did not know
 /// (rule D4), and always when it covers earlier attempts at the same write. One of these may have lived there until a repair
-/// brought this one, and what it had replaced may live elsewhere (rule D7). Whoever carries a write on claims its dot alone; that
-/// there were earlier attempts, the record that comes with it knows.
+/// brought this one, and what it had replaced may live elsewhere (rule D7).
 pub(crate) fn must_be_shown(before: &Record, written: &Record, own_context: &Context) -> bool {
     let mut own = written
         .versions()
         .iter()
         .filter(|version| own_context.covers(version.dot));
-    let is_again = own.any(|version| {
-        let covers = |context: &Context| context.covers_attempt(version.request, Tick(1));
-        covers(own_context) || covers(written.context())
-    });
+    let is_again = own.any(|version| own_context.covers_attempt(version.request, Tick(1)));
     before.holds_beyond(own_context) || is_again && !own_context.includes(before.context())
 }

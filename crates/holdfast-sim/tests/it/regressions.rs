@@ -253,10 +253,16 @@ fn what_an_attempt_had_replaced_is_shown() {
 }
 
 /// The same, one step later: the home had merged the attempt away when the next home's version came, which the home after that
-/// carried on. Whoever carries a write on claims its dot alone, so it was not shown what that attempt had replaced.
+/// carried on. Whoever carried a write on claimed its dot alone, so it was not shown what that attempt had replaced.
 #[test]
 fn what_an_attempt_had_replaced_is_shown_to_whoever_carries_the_write_on() {
     must_hold(17474);
+}
+
+/// The first remedy showed him the attempts themselves, too: a retry that found nothing else was written a second time.
+#[test]
+fn attempts_alone_are_no_reason_to_write_again() {
+    must_hold(21199);
 }
 
 /// A gateway looked for who answers for a position, could not reach him, and never asked the node before him, who knows as well

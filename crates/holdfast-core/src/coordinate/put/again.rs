@@ -18,9 +18,9 @@ use crate::storage::Batch;
 impl PutOp {
     /// A retry of a write that is here already: same dot, W synced answers and D4 like any other (rule D7).
     ///
-    /// What the first attempt knew is not known here, so a blind retry claims to know nothing but its own dot: whatever
-    /// else a copy holds, this one included, then asks for the second round. Claiming the record's whole context instead
-    /// would leave an earlier acknowledged write beside it, and perhaps above it.
+    /// What the first attempt knew is not known here, so a blind retry claims to know nothing but its own dot and the attempts
+    /// before it: whatever else a copy holds, this one included, then asks for the second round. Claiming the record's whole
+    /// context instead would leave an earlier acknowledged write beside it, and perhaps above it.
     pub(super) fn carry_on(
         &mut self,
         step: &mut Step<'_>,
@@ -41,6 +41,8 @@ impl PutOp {
             .unwrap_or_default();
         self.own_context = context.cloned().unwrap_or_default();
         self.own_context.add(self.dot);
+        let attempts = copy.record.context().attempts_known(self.request);
+        self.own_context.cover_attempts(self.request, attempts);
         if must_be_shown(&copy.record, &copy.record, &self.own_context) {
             self.beyond = Some(copy.record.context().clone());
         }
