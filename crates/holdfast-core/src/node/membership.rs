@@ -8,9 +8,8 @@ use super::state::Step;
 use super::{Node, Turn};
 use crate::coordinate::announce::AnnounceOp;
 use crate::coordinate::compare::CompareOp;
-use crate::coordinate::repair::RepairOp;
 use crate::gossip::{MemberState, MemberView, Verdict};
-use crate::ids::{NodeId, Partition, SYSTEM_BUCKET};
+use crate::ids::{NodeId, Partition};
 use crate::time::Now;
 
 impl Node {
@@ -149,9 +148,7 @@ impl Step<'_> {
     /// A member is back, or this node: both sides bring each other up to date, and each gets the hints that it is owed.
     pub(crate) fn catch_up_with(&mut self, node: NodeId) {
         if self.state.standing.is_vouched_for() {
-            for place in self.state.entries_damaged.clone() {
-                RepairOp::spawn(self, &place, self.state.n_of(SYSTEM_BUCKET));
-            }
+            self.heal_entries();
             CompareOp::spawn(self, node);
             self.begin_handoffs(&[node]);
         }

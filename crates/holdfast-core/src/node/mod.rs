@@ -6,6 +6,7 @@
 pub(crate) mod asked;
 pub(crate) mod clock;
 pub(crate) mod dead;
+mod entries;
 pub(crate) mod fingerprints;
 pub(crate) mod handed_over;
 pub(crate) mod heard;
@@ -246,6 +247,7 @@ impl Node {
             self.next_sweep_us(),
             self.next_scrub_us(),
             self.next_compare_us(),
+            self.state.next_entries_us,
         ];
         let frequent = [self.next_operation_us(), self.next_gossip_us()];
         frequent.into_iter().chain(rare).flatten().min()
@@ -566,6 +568,7 @@ impl Turn<'_> {
         SweepOp::spawn_if_due(&mut self.step);
         ScrubOp::spawn_if_due(&mut self.step);
         self.step.compare_if_due();
+        self.step.heal_entries_if_due();
         self.step.cut_grown();
         loop {
             if let Some(mut op) = self.step.spawned.pop() {

@@ -228,6 +228,8 @@ impl Step<'_> {
             (false, true) if knows_bucket => Ok(Role::Home),
             // A home that abstains, standing in for itself.
             (false, _) if stands_for == [self.state.me()] => Ok(Role::Home),
+            // What would say that it is one is damaged here, and being healed.
+            (true, false) if !knows_bucket && self.state.has_damaged_entries() => Err(Refusal::Damaged),
             (true, false) => Err(Refusal::NotHome),
             (false, _) => Ok(Role::StandIn(stands_for.to_vec())),
         }

@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) entries_unreadable: u64,
     /// Those whose place is known: they are had from other members as soon as one is there.
     pub(crate) entries_damaged: Vec<Place>,
+    /// When the others are asked for those next, in monotonic microseconds.
+    pub(crate) next_entries_us: Option<u64>,
     /// Damage to one of them hides those behind it, until it is healed.
     pub(crate) is_registry_cut: bool,
     /// What is known of the other members.
@@ -169,6 +171,7 @@ impl State {
             registry: Arc::new(registry),
             entries_unreadable: 0,
             entries_damaged: Vec::new(),
+            next_entries_us: None,
             is_registry_cut: false,
             gossip,
             up: BTreeSet::new(),

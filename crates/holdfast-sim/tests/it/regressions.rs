@@ -271,3 +271,11 @@ fn attempts_alone_are_no_reason_to_write_again() {
 fn a_gateway_needs_nobody_on_its_way_in_particular() {
     must_hold(530);
 }
+
+/// A row of the registry had rotted at a home, which then did not know how many homes the bucket has. It asked the others once, when
+/// some of them could not speak for their disks yet, and refused that bucket's writes until the next comparison.
+#[test]
+fn who_lost_a_row_of_the_registry_asks_for_it_until_it_is_there() {
+    must_hold(23849);
+    must_hold(26060);
+}
