@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use holdfast_core::context::Context;
 use holdfast_core::ids::{ActorId, Dot, NodeId, RequestId};
 use holdfast_core::message::Message;
-use holdfast_core::node::Input;
+use holdfast_core::node::{Input, Node};
 use holdfast_core::record::Record;
 use holdfast_core::record::Version;
 use holdfast_core::request::{ClientRequest, Request};
@@ -28,21 +28,21 @@ pub enum Cause {
     Asked(RequestId),
     /// A node handed it over.
     Handed(RequestId, NodeId),
-    /// A node that handed a write over still waits for it.
+    /// A node that handed a write over still waits for it, and so it begins.
     Granted(NodeId),
     /// Anything else.
     Other,
 }
 
 impl Cause {
-    /// Of an input.
+    /// Of an input that a node is about to take.
     #[must_use]
-    pub fn of(input: &Input) -> Self {
+    pub fn of(input: &Input, node: &Node) -> Self {
         match input {
             Input::Client(_, request) if is_write(request) => Self::Asked(request.request),
             Input::Peer(by, envelope) => match &envelope.message {
                 Message::Forward { request, .. } if is_write(request) => Self::Handed(request.request, *by),
-                Message::ClaimReply { .. } => Self::Granted(*by),
+                Message::ClaimReply { op, .. } if node.begins_when_granted(*op) => Self::Granted(*by),
                 _ => Self::Other,
             },
             _ => Self::Other,

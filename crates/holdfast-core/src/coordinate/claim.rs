@@ -129,6 +129,11 @@ impl Coordinate for ClaimOp {
         self.id
     }
 
+    /// What completes an upload began before its parts were read.
+    fn begins_when_granted(&self) -> bool {
+        matches!(self.what, Some(Claimed::Request(_)))
+    }
+
     fn start(&mut self, step: &mut Step<'_>) -> Progress {
         let (op, forward, up_to) = (self.id, self.forward, self.up_to);
         step.send(self.by, Message::Claim { op, forward, up_to }, About::default());

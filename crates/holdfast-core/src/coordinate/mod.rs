@@ -85,6 +85,10 @@ pub(crate) trait Coordinate: Send {
     fn straggling_bytes(&self) -> Option<usize> {
         None
     }
+    /// Whether it is a write that begins once this node is granted it.
+    fn begins_when_granted(&self) -> bool {
+        false
+    }
     /// Whether nobody waits for it: its pauses grow while clients want the node.
     fn yields(&self) -> bool {
         false

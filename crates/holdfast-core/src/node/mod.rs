@@ -323,6 +323,15 @@ impl Node {
         self.ops.len()
     }
 
+    /// Whether what waits for a grant under this id begins with it, for the simulator: other grants let a write go on that had begun
+    /// before.
+    #[must_use]
+    pub fn begins_when_granted(&self, claim: OpId) -> bool {
+        self.ops
+            .get(&claim)
+            .is_some_and(|running| running.op.begins_when_granted())
+    }
+
     /// Bodies that wait to be forgotten, on this node's account.
     #[must_use]
     pub fn forgetting(&self) -> Forgetting {

@@ -1,8 +1,9 @@
 //! *A node that says its clock is off begins no write that another home can begin* (S4).
 //!
 //! Judged by what the node itself says at that moment, of its own clock and of the others: whether that is true is not
-//! judged here, so the checker is never wrong about correct nodes. What a write begun all the same would leave behind is
-//! covered by whoever does it next (D7), so no reader shows it.
+//! judged here, so the checker is never wrong about correct nodes. What was begun while nobody else could is carried through: the
+//! node's first dot of an attempt that it carries on comes with the second round, and is not the beginning. What a write begun all
+//! the same would leave behind is covered by whoever does it next (D7), so no reader shows it.
 
 use holdfast_core::gossip::{CLOCK_OFF_MS, MemberView};
 use holdfast_core::ids::NodeId;

@@ -436,10 +436,10 @@ impl World {
 
     /// Gives a node an input and does what it wants done.
     fn feed(&mut self, watch: &mut Watch, member: usize, input: Input) {
-        if !self.members[member].is_up() {
+        let Process::Up(node) = &self.members[member].process else {
             return;
-        }
-        let cause = crate::watch::Cause::of(&input);
+        };
+        let cause = crate::watch::Cause::of(&input, node);
         carry::note_input(self, watch, member, &input);
         let of = &mut self.members[member];
         let now = of.clock.read(self.now_us);

@@ -279,3 +279,10 @@ fn who_lost_a_row_of_the_registry_asks_for_it_until_it_is_there() {
     must_hold(23849);
     must_hold(26060);
 }
+
+/// A node whose clock is off carried an earlier attempt on while nobody else could. Its second round asked for a higher tick and was
+/// granted it when another home had come back, and that was taken for its beginning.
+#[test]
+fn what_a_wrong_clock_has_begun_it_carries_through() {
+    must_hold(33998);
+}
