@@ -257,6 +257,17 @@ impl Step<'_> {
         }
     }
 
+    /// Finds where a range cannot be read, and comparisons will see to it.
+    pub(crate) fn find_damage(&mut self, space: Space, range: &KeyRange) {
+        for segment in self.segments_in(space, range) {
+            if self.sum_rows(space, &segment).is_err()
+                && let Some(segments) = self.state.fingerprints.of(space)
+            {
+                segments.mark_damaged(&segment.from);
+            }
+        }
+    }
+
     /// Cuts a segment that has grown too large, if there is one.
     pub(crate) fn cut_grown(&mut self) {
         for space in COMPARED_SPACES {

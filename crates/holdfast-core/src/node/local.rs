@@ -10,6 +10,7 @@ use super::start::read_registry;
 use super::state::Step;
 use crate::content::{BodyForm, Content};
 use crate::event::ClusterEvent;
+use crate::fingerprint::KeyRange;
 use crate::ids::{BucketId, Dot, Partition, SYSTEM_BUCKET};
 use crate::message::{Copy, Digest, Refusal};
 use crate::place::{Place, after_prefix};
@@ -285,10 +286,10 @@ impl Step<'_> {
     /// Takes a key whose row cannot be read out of the count, before `after` is written in its place.
     fn count_as_absent(&mut self, place: &Place, after: &Record, batch: &mut Batch) -> Result<(), ReadError> {
         let size = after.visible().map(|version| version.content.size);
-        let mut count = self.count(place.partition, place.bucket)?;
-        // It was counted, whatever it was: if nobody can tell, then most likely as what comes now.
-        count.remove(size);
-        let count = self.count_others(place).unwrap_or(count);
+        let count = match self.count_others(place) {
+            Ok(count) => count,
+            Err(_) => self.guess_others(place, size)?,
+        };
         self.state.counts.insert((place.partition, place.bucket), count);
         // What is visible changes the count once more, in the same batch.
         if size.is_none() {
@@ -299,6 +300,17 @@ impl Step<'_> {
             );
         }
         Ok(())
+    }
+
+    /// What the others of a key's bucket count as, when another row cannot be read either. The key was counted, whatever it
+    /// was: most likely as what comes now. Whoever heals the last such row counts for certain, so they are looked for at once:
+    /// else a wrong guess would stand until the next scrub.
+    fn guess_others(&mut self, place: &Place, size: Option<u64>) -> Result<Count, ReadError> {
+        let prefix = count_key(place.partition, place.bucket);
+        self.find_damage(Space::Rows, &KeyRange::new(prefix.clone(), after_prefix(prefix)));
+        let mut count = self.count(place.partition, place.bucket)?;
+        count.remove(size);
+        Ok(count)
     }
 
     fn count_change(
