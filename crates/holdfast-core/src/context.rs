@@ -116,6 +116,11 @@ impl Context {
         up_to > Tick(0) && tick <= up_to
     }
 
+    /// Whether attempts at any client write are known.
+    pub(crate) fn covers_attempts(&self) -> bool {
+        self.entries.iter().any(|((_, life), _)| life.0 & ATTEMPTS != 0)
+    }
+
     /// Up to which tick attempts at a client write are known; zero when none is.
     pub(crate) fn attempts_known(&self, request: RequestId) -> Tick {
         let (actor, life) = attempts_at(request);

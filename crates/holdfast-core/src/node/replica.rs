@@ -182,7 +182,7 @@ impl Step<'_> {
         };
         let before = merged
             .before
-            .filter(|before| *purpose == WritePurpose::Commit && must_be_shown(before, &copy.record, own_context));
+            .filter(|before| *purpose == WritePurpose::Commit && must_be_shown(before, own_context));
         let beyond = before.map(|before| self.shown(&before));
         Ok((
             Written {
@@ -356,13 +356,8 @@ impl Step<'_> {
 }
 
 /// Whether a writer must be told what a copy knew before its write was merged: when versions lived there that it did not know
-/// (rule D4), and always when it covers earlier attempts at the same write. One of these may have lived there until a repair
-/// brought this one, and what it had replaced may live elsewhere (rule D7).
-pub(crate) fn must_be_shown(before: &Record, written: &Record, own_context: &Context) -> bool {
-    let mut own = written
-        .versions()
-        .iter()
-        .filter(|version| own_context.covers(version.dot));
-    let is_again = own.any(|version| own_context.covers_attempt(version.request, Tick(1)));
-    before.holds_beyond(own_context) || is_again && !own_context.includes(before.context())
+/// (rule D4), and, when it covers attempts at this write or at one that it builds on, always. One of these may have lived there until
+/// a repair or the write that made it good came, and what it had replaced may live elsewhere (rule D7).
+pub(crate) fn must_be_shown(before: &Record, own_context: &Context) -> bool {
+    before.holds_beyond(own_context) || own_context.covers_attempts() && !own_context.includes(before.context())
 }

@@ -294,3 +294,10 @@ fn who_lost_a_row_of_the_registry_asks_for_it_until_it_is_there() {
 fn what_a_wrong_clock_has_begun_it_carries_through() {
     must_hold(33998);
 }
+
+/// A stand-in answered a write that covers an attempt which the home alone held, before the home could say what that attempt had
+/// replaced. The next write built on it, reached the home, and was shown nothing: the version it covered was all the home held.
+#[test]
+fn what_an_attempt_had_replaced_is_shown_to_whoever_builds_on_it() {
+    must_hold(52145);
+}

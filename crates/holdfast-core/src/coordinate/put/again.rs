@@ -43,7 +43,7 @@ impl PutOp {
         self.own_context.add(self.dot);
         let attempts = copy.record.context().attempts_known(self.request);
         self.own_context.cover_attempts(self.request, attempts);
-        if must_be_shown(&copy.record, &copy.record, &self.own_context) {
+        if must_be_shown(&copy.record, &self.own_context) {
             self.beyond = Some(copy.record.context().clone());
         }
         self.send_as_it_is(step, copy.record, bodies)
