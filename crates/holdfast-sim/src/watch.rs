@@ -78,8 +78,8 @@ pub struct Watch {
     pub forwards: BTreeSet<(usize, RequestId)>,
     /// Whose disk has rotted.
     pub rotting: Option<NodeId>,
-    /// When each node was last told that it cannot reach some other.
-    pub told_down_us: BTreeMap<NodeId, u64>,
+    /// When each node was last told that some other cannot be reached, or cannot speak for its disk.
+    pub gave_up_us: BTreeMap<NodeId, u64>,
 }
 
 impl Watch {
@@ -93,7 +93,7 @@ impl Watch {
             violations: Vec::new(),
             forwards: BTreeSet::new(),
             rotting: None,
-            told_down_us: BTreeMap::new(),
+            gave_up_us: BTreeMap::new(),
         }
     }
 

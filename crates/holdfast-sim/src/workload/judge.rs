@@ -127,8 +127,8 @@ fn got_record(
         watch.judge(now_us, Promise::ReplacedStays, found);
     } else {
         watch.coverage.reach(Reached::SloppyReads);
-        // A home that was given up in the middle of the read, for which a stand-in was asked, may answer after all.
-        let gave_up_us = watch.told_down_us.get(&got.coordinator).copied().unwrap_or(0);
+        // A home that was given up in the middle of the read, or abstained, and for which a stand-in was asked, may answer after all.
+        let gave_up_us = watch.gave_up_us.get(&got.coordinator).copied().unwrap_or(0);
         if gave_up_us < asked_us {
             let found = homes_first(watch.truth.of(key), got, r, watch.rotting);
             watch.judge(now_us, Promise::HomesFirst, found);

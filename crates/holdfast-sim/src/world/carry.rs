@@ -2,7 +2,7 @@
 
 use holdfast_core::gossip::Soundness;
 use holdfast_core::ids::{ChunkId, NodeId, Partition};
-use holdfast_core::message::{Comparison, Envelope, Message, ShardRows, WalkEnd, WritePurpose};
+use holdfast_core::message::{Comparison, Envelope, Message, Refusal, ShardRows, WalkEnd, WritePurpose};
 use holdfast_core::node::{ClientToken, Effect, Input, Node};
 use holdfast_core::request::{Answer, ClientRequest, PutOutcome, Request};
 use holdfast_core::storage::{ChunkToken, Space, Storage, WriteSeq};
@@ -340,7 +340,7 @@ pub(super) fn note_input(world: &World, watch: &mut Watch, member: usize, input:
     let request = match input {
         Input::PeerDown(_) => {
             let node = world.ids[member];
-            watch.told_down_us.insert(node, world.now_us);
+            watch.gave_up_us.insert(node, world.now_us);
             return;
         }
         Input::Client(_, request) => request,
@@ -353,6 +353,13 @@ pub(super) fn note_input(world: &World, watch: &mut Watch, member: usize, input:
                     Comparison::Rows(_) => Reached::ComparisonDiffered,
                 };
                 return watch.coverage.reach(reached);
+            }
+            Message::ReadReply {
+                result: Err(Refusal::Abstains),
+                ..
+            } => {
+                watch.gave_up_us.insert(world.ids[member], world.now_us);
+                return;
             }
             Message::ListReply { result: Ok(shards), .. } => {
                 let cut = |shard: &&ShardRows| {

@@ -301,3 +301,10 @@ fn what_a_wrong_clock_has_begun_it_carries_through() {
 fn what_an_attempt_had_replaced_is_shown_to_whoever_builds_on_it() {
     must_hold(52145);
 }
+
+/// Two of three homes did not speak for their disks yet, so a stand-in was asked; one of them did a moment later, and its answer and
+/// the stand-in's were there before the third home's. The checker took the stand-in for needless.
+#[test]
+fn a_home_that_abstained_may_answer_after_all() {
+    must_hold(56260);
+}
