@@ -179,28 +179,31 @@ impl Step<'_> {
         }
         let count = match self.storage.get(Space::Counts, &count_key(partition, bucket)) {
             Ok(None) => Count::default(),
-            Ok(Some(row)) => decode_counts(&row).or_else(|_| self.count_rows(partition, bucket))?,
-            // What it said can be found out.
-            Err(ReadError::Corrupt) => self.count_rows(partition, bucket)?,
+            Ok(Some(row)) => decode_counts(&row).or_else(|_| self.count_anew(partition, bucket))?,
+            Err(ReadError::Corrupt) => self.count_anew(partition, bucket)?,
             Err(error) => return Err(error),
         };
         self.state.counts.insert((partition, bucket), count);
         Ok(count)
     }
 
-    /// The same, counted row by row.
-    fn count_rows(&self, partition: Partition, bucket: BucketId) -> Result<Count, ReadError> {
-        // Which is what its rows begin with.
-        let prefix = count_key(partition, bucket);
-        self.count_between(&prefix, &after_prefix(prefix.clone()))
+    /// The same, counted row by row, since what is written down cannot be read. A row that cannot be read either is in the way of every
+    /// write to that bucket, so the others are asked for it soon.
+    fn count_anew(&mut self, partition: Partition, bucket: BucketId) -> Result<Count, ReadError> {
+        let rows = rows_counted(partition, bucket);
+        let counted = self.count_between(&rows.from, &rows.to);
+        if counted == Err(ReadError::Corrupt) {
+            self.find_damage(Space::Rows, &rows);
+        }
+        counted
     }
 
     /// The same without one key, whose row may be damaged.
     fn count_others(&self, place: &Place) -> Result<Count, ReadError> {
-        let prefix = count_key(place.partition, place.bucket);
+        let rows = rows_counted(place.partition, place.bucket);
         let row = place.row_key();
-        let mut count = self.count_between(&prefix, &row)?;
-        count += self.count_between(&after_prefix(row), &after_prefix(prefix))?;
+        let mut count = self.count_between(&rows.from, &row)?;
+        count += self.count_between(&after_prefix(row), &rows.to)?;
         Ok(count)
     }
 
@@ -306,8 +309,7 @@ impl Step<'_> {
     /// was: most likely as what comes now. Whoever heals the last such row counts for certain, so they are looked for at once:
     /// else a wrong guess would stand until the next scrub.
     fn guess_others(&mut self, place: &Place, size: Option<u64>) -> Result<Count, ReadError> {
-        let prefix = count_key(place.partition, place.bucket);
-        self.find_damage(Space::Rows, &KeyRange::new(prefix.clone(), after_prefix(prefix)));
+        self.find_damage(Space::Rows, &rows_counted(place.partition, place.bucket));
         let mut count = self.count(place.partition, place.bucket)?;
         count.remove(size);
         Ok(count)
@@ -362,6 +364,12 @@ impl Step<'_> {
         self.state.registry = Arc::new(registry);
         self.effects.push(Effect::RegistryChanged(self.state.registry.clone()));
     }
+}
+
+/// The rows that a count is of: what it is written under is what they begin with.
+fn rows_counted(partition: Partition, bucket: BucketId) -> KeyRange {
+    let prefix = count_key(partition, bucket);
+    KeyRange::new(prefix.clone(), after_prefix(prefix))
 }
 
 /// The versions whose body rows a read brings along.
