@@ -58,7 +58,7 @@ def check(what, told=True):
     except Exception as error:  # an assertion, or whatever a client threw
         _failures.append(what)
         print(f"     FAILED  {what}: {type(error).__name__}: {error}", flush=True)
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if "tests/clients" in f.filename]
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if "/tests/" in f.filename]
         for frame in frames[-3:]:
             print(f"             {Path(frame.filename).name}:{frame.lineno}: {frame.line}", flush=True)
     else:

@@ -41,6 +41,30 @@ PAGES = {
     "keys": "/console/keys",
 }
 
+# Two seconds of a moving picture, as the browser itself records it.
+FILM = """async () => {
+  const canvas = Object.assign(document.createElement('canvas'), {width: 320, height: 180});
+  const brush = canvas.getContext('2d');
+  const recorder = new MediaRecorder(canvas.captureStream(20), {mimeType: 'video/webm;codecs=vp8'});
+  const pieces = [];
+  recorder.ondataavailable = (event) => pieces.push(event.data);
+  const ended = new Promise((done) => { recorder.onstop = done; });
+  recorder.start();
+  for (let frame = 0; frame < 40; frame++) {
+    brush.fillStyle = '#14505c'; brush.fillRect(0, 0, 320, 180);
+    brush.fillStyle = '#7fd0c2'; brush.fillRect(8 * frame, 80, 30, 20);
+    await new Promise((next) => setTimeout(next, 50));
+  }
+  recorder.stop();
+  await ended;
+  return [...new Uint8Array(await new Blob(pieces).arrayBuffer())];
+}"""
+PLAYED = """async (element) => {
+  element.muted = true;
+  await element.play();
+  while (element.currentTime < 0.3) await new Promise((next) => setTimeout(next, 50));
+}"""
+
 
 def settled(page):
     """The page is there, and no skeleton in its place."""
@@ -56,18 +80,29 @@ def sentence(page, pattern, timeout=40_000):
 
 def everywhere(opened, told):
     """All pages in both sizes and themes: legible to axe, and never wider than the window."""
+
+    def looked_at(page, name):
+        picture(page, f"{name}-{size}-{theme}")
+        found = violations(page)
+        assert not found, f"{name}: {found}"
+        assert overflows(page) <= 0, f"{name} is {overflows(page)} px wider than its window"
+
     for size in SIZES:
         for theme in ("light", "dark"):
             with check(f"every page, {size} and {theme}, {told}: no violation of WCAG 2.2 AA, no sideways scrolling"):
                 with opened.page(URL, size, theme) as page:
+                    page.goto("/console/")
+                    page.get_by_role("heading", name="Sign in").wait_for()
+                    looked_at(page, "signin")
                     sign_in(page, ACCESS_KEY, SECRET_KEY)
                     for name, path in PAGES.items():
                         page.goto(path)
                         settled(page)
-                        picture(page, f"{name}-{size}-{theme}")
-                        found = violations(page)
-                        assert not found, f"{name}: {found}"
-                        assert overflows(page) <= 0, f"{name} is {overflows(page)} px wider than its window"
+                        looked_at(page, name)
+                    page.keyboard.press("Control+k")
+                    page.get_by_role("combobox", name="Find").fill("photos/sea/")
+                    page.get_by_role("option", name="photos/sea/kelp.png").wait_for()
+                    looked_at(page, "palette")
                     opened.assert_no_complaints()
 
 
@@ -77,7 +112,6 @@ def signing_in(opened):
             page.goto("/console/keys")
             page.get_by_text("holdfast key create my-name").wait_for()
             assert not violations(page), violations(page)
-            picture(page, "signin-wide-light")
             page.get_by_label("Access key ID").fill(ACCESS_KEY)
             page.get_by_label("Secret access key").fill("wrong")
             page.get_by_role("button", name="Sign in").click()
@@ -306,6 +340,37 @@ def an_object(opened):
             page.goto("/console/buckets/photos/object?key=sea%2Fnotes.json")
             page.get_by_text('"Laminaria"').wait_for()
             opened.assert_no_complaints()
+    with check("a sound and a film play, and nothing in them runs; a document waits until somebody wants to see it"):
+        with opened.page(URL) as page:
+            sign_in(page, ACCESS_KEY, SECRET_KEY)
+            dialogs = []
+            page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+            objects.put("photos", "sea/surf.webm", bytes(page.evaluate(FILM)), "video/webm")
+            for key, element in [("bell.wav", "audio"), ("surf.webm", "video")]:
+                page.goto(f"/console/buckets/photos/object?key=sea%2F{key}")
+                page.locator(f".preview {element}").evaluate(PLAYED)
+                picture(page, f"{element}-wide-light")
+            page.goto("/console/buckets/photos/object?key=sea%2Ftide.pdf")
+            settled(page)
+            assert not dialogs, f"a document said: {dialogs}"
+            page.get_by_role("button", name="Show the document").click()
+            page.locator(".preview iframe").wait_for()
+            page.wait_for_timeout(1500)
+            picture(page, "document-wide-light")
+            assert page.evaluate("window.pwned") is None and "pwned" not in page.title()
+            for key, begins in [("bell.wav", "sandbox;"), ("surf.webm", "sandbox;"), ("tide.pdf", "default-src 'none';")]:
+                headers = page.request.get(f"/console/preview/photos/sea/{key}").headers
+                assert headers["content-security-policy"].startswith(begins) and "script" not in headers["content-security-policy"], headers
+                assert (headers["x-content-type-options"], headers["content-disposition"]) == ("nosniff", "inline"), headers
+            opened.assert_no_complaints()
+    with check("a page that says it is a document, a film, a sound or a picture does not run either"):
+        with opened.page(URL) as page:
+            sign_in(page, ACCESS_KEY, SECRET_KEY)
+            for name in ("pdf", "webm", "wav", "png"):
+                page.goto(f"/console/buckets/photos/object?key=false%2F{name}")
+                settled(page)
+                assert page.evaluate("window.pwned") is None and "pwned" not in page.title(), name
+            opened.complaints.clear()  # A browser may say that it cannot show them.
     with check("a link is made that reads the object, and commands to copy"):
         with opened.page(URL) as page:
             sign_in(page, ACCESS_KEY, SECRET_KEY)
@@ -403,7 +468,6 @@ def palette(opened):
             page.get_by_role("combobox", name="Find").fill("photos/sea/ke")
             page.get_by_role("option", name="photos/sea/kelp.png").wait_for()
             assert not violations(page), violations(page)
-            picture(page, "palette-wide-light")
             page.keyboard.press("ArrowDown")
             page.keyboard.press("Enter")
             page.get_by_role("heading", name="kelp.png").wait_for()

@@ -1,5 +1,5 @@
-"""Ring object storage with REST, gRPC and a portal: any client does everything through any node, however it speaks, and a node more or
-less makes no difference. (That the nodes come up as containers from one image by one command: tests/containers.)
+"""Ring object storage with REST, gRPC and a portal: any client does everything through any node, however it speaks, and a node or a
+gateway more or less makes no difference. (That the nodes come up as containers from one image by one command: tests/containers.)
 """
 
 import sys
@@ -16,7 +16,9 @@ import time  # noqa: E402
 
 import harness  # noqa: E402
 import nodes  # noqa: E402
-from harness import REST_ENDPOINTS, WORK, check  # noqa: E402
+from gateway import Gateway, KilledInTheMiddle  # noqa: E402
+from grpc import RpcError, StatusCode  # noqa: E402
+from harness import MIB, REST_ENDPOINTS, WORK, check, random_bytes  # noqa: E402
 from holdfast_grpc import Holdfast  # noqa: E402
 from rest import Rest  # noqa: E402
 
@@ -74,19 +76,57 @@ with check("the ring is consistent hashing: each node's share is like the others
 with check("the console is there for whoever prefers to look"):
     assert rest[3].ask("GET", "/console")[0] == 200
 
+gateway = Gateway(0)
+photo = random_bytes(32 * MIB, "photo")
+REEF = "/v1/buckets/ring/objects/reef.jpg"
+
+
+def refused(call):
+    """Why a call over gRPC ended."""
+    try:
+        told = call()
+    except RpcError as error:
+        return error.code()
+    raise AssertionError(f"it was answered: {told}")
+
+
+with check("a gateway is a door like a node's; it is killed while a file goes up over gRPC: the call fails, the file is what it was"):
+    gate = Holdfast(gateway.address, harness.ADMIN_TOKEN)
+    gate.put("ring", "reef.jpg", b"the reef last year")
+    assert refused(lambda: gate.put("ring", "reef.jpg", KilledInTheMiddle(gateway, photo))) == StatusCode.UNAVAILABLE
+    for node in NODES:
+        assert rest[node].bytes("GET", REEF) == b"the reef last year"
+
+with check("the same again at a node's door: there for everybody, byte for byte"):
+    assert len(grpc[2].put("ring", "reef.jpg", photo).replicas_written) >= 2
+    for node in NODES:
+        assert rest[node].bytes("GET", REEF) == photo
+
+with check("it is killed while the file comes down: the reader is told, rather than left with a part; at a node's door it comes whole"):
+    gateway.start()
+    gate = Holdfast(gateway.address, harness.ADMIN_TOKEN)
+    _, pieces = gate.get("ring", "reef.jpg")
+    begun = next(pieces)
+    gateway.kill()
+    assert refused(lambda: len(begun + b"".join(pieces))) == StatusCode.UNAVAILABLE
+    _, pieces = grpc[4].get("ring", "reef.jpg")
+    assert b"".join(pieces) == photo
+
 acked, failed = {}, []
 over = threading.Event()
+gateway.start()
+doors = [*rest, gateway.api]
 
 
 def load(worker):
-    """Writes through nodes in turn, as clients do that know several addresses: to the next one when one does not answer."""
+    """Writes through all doors in turn, as clients do that know several addresses: by the next one when one does not answer."""
     count = 0
     while not over.is_set():
         key, body = f"load/{worker}/{count:05}", f"{worker} {count}".encode() * 40
-        for attempt in NODES:
-            node = (worker + count + attempt) % len(NODES)
+        for attempt in range(len(doors)):
+            door = doors[(worker + count + attempt) % len(doors)]
             try:
-                status, _, told = rest[node].ask("PUT", f"/v1/buckets/ring/objects/{key}", body)
+                status, _, told = door.ask("PUT", f"/v1/buckets/ring/objects/{key}", body)
             except OSError:
                 continue
             if status in (200, 201):
@@ -97,16 +137,16 @@ def load(worker):
         count += 1
 
 
-with check("a node is killed and one stands still while clients write: every write is taken by somebody"):
+with check("a node is killed, the gateway is, and a node stands still while clients write: every write is taken by somebody"):
     workers = [threading.Thread(target=load, args=(worker,)) for worker in range(3)]
     for worker in workers:
         worker.start()
     time.sleep(1)
     os.kill(nodes.PIDS[3], signal.SIGKILL)
     time.sleep(2)
-    os.kill(nodes.PIDS[4], signal.SIGSTOP)
-    time.sleep(4)
-    os.kill(nodes.PIDS[4], signal.SIGCONT)
+    gateway.kill()
+    with nodes.frozen(4):
+        time.sleep(4)
     nodes.start(3)
     time.sleep(1)
     over.set()

@@ -8,11 +8,14 @@ import sys
 
 sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/clients")
 
+import threading  # noqa: E402
 import time  # noqa: E402
+from functools import partial  # noqa: E402
 
 import harness  # noqa: E402
 import nodes  # noqa: E402
-from harness import REST_ENDPOINTS, check  # noqa: E402
+from gateway import Gateway, KilledInTheMiddle  # noqa: E402
+from harness import MIB, REST_ENDPOINTS, check, random_bytes  # noqa: E402
 from rest import Rest  # noqa: E402
 
 NODES = range(len(REST_ENDPOINTS))
@@ -61,6 +64,56 @@ with check("versions written side by side are both kept, until somebody who saw 
     merged = api[4].json("PUT", "/v1/buckets/carts/objects/anna", b"apples, pears, plums", context=context)
     assert merged["siblings"] == 1, merged
     assert api[0].bytes("GET", "/v1/buckets/carts/objects/anna") == b"apples, pears, plums"
+
+first, second = Gateway(0), Gateway(1)
+with check("a gateway is killed in the middle of a form: nobody answers, and the file is what it was; the form sent again by another is taken"):
+    film = random_bytes(16 * MIB, "film")
+    first.api.json("PUT", "/v1/buckets/shop", expect=201)
+    first.api.form("/v1/buckets/shop/objects", "film.mkv", b"the trailer")
+    try:
+        told = first.api.form("/v1/buckets/shop/objects", "film.mkv", film, sent_as=partial(KilledInTheMiddle, first))
+        raise AssertionError(f"half a form was taken: {told}")
+    except OSError:
+        pass
+    for node in NODES:
+        assert api[node].bytes("GET", "/v1/buckets/shop/objects/film.mkv") == b"the trailer"
+    told = second.api.form("/v1/buckets/shop/objects", "film.mkv", film)
+    assert told["status"] == "success" and len(told["clocks"]) >= 2, told
+    for node in NODES:
+        assert api[node].bytes("GET", "/v1/buckets/shop/objects/film.mkv") == film
+
+with check("a gateway is killed between what it told and what is made of it: the context holds anywhere, and both versions become one"):
+    first.start()
+    seen = first.api.json("PUT", "/v1/buckets/carts/objects/ben", b"bread")["context"]
+    for door, body in ((first.api, b"bread, milk"), (second.api, b"bread, cheese")):
+        door.json("PUT", "/v1/buckets/carts/objects/ben", body, context=seen)
+    both, context = first.api.siblings("/v1/buckets/carts/objects/ben")
+    assert len(both) == 2, both
+    first.kill()
+    merged = second.api.json("PUT", "/v1/buckets/carts/objects/ben", b"bread, milk, cheese", context=context)
+    assert merged["siblings"] == 1, merged
+    for node in NODES:
+        assert api[node].bytes("GET", "/v1/buckets/carts/objects/ben") == b"bread, milk, cheese"
+
+with check("a gateway is killed while orders come in: each that was answered is there, as the version that the answer named"):
+    first.start()
+    answers = {}
+    threading.Timer(2, first.kill).start()
+    try:
+        while True:
+            order = f"orders/{len(answers):05}"
+            answers[order] = first.api.json("PUT", f"/v1/buckets/shop/objects/{order}", order.encode())
+    except OSError:
+        unanswered = order
+    assert len(answers) > 20, len(answers)
+    for place, (order, told) in enumerate(answers.items()):
+        door = api[place % len(NODES)]
+        assert door.bytes("GET", f"/v1/buckets/shop/objects/{order}") == order.encode()
+        assert [kept["dot"] for kept in door.json("GET", f"/v1/buckets/shop/meta/{order}")["versions"]] == [told["dot"]], told
+    # Whether the last one was carried out, nobody told; sent again by another door it is, and once.
+    second.api.json("PUT", f"/v1/buckets/shop/objects/{unanswered}", unanswered.encode())
+    kept = second.api.json("GET", f"/v1/buckets/shop/meta/{unanswered}")["versions"]
+    assert len(kept) == 1 and second.api.bytes("GET", f"/v1/buckets/shop/objects/{unanswered}") == unanswered.encode(), kept
 
 
 def until_down(asked, down):

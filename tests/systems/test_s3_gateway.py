@@ -8,47 +8,14 @@ sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/clients")
 
 import os  # noqa: E402
 import signal  # noqa: E402
-import subprocess  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 
 import harness  # noqa: E402
 import nodes  # noqa: E402
-from harness import WORK, check  # noqa: E402
+from gateway import Gateway  # noqa: E402
+from harness import check  # noqa: E402
 from rest import Rest  # noqa: E402
-
-BINARY = os.environ["HOLDFAST_BIN"]
-DATA = os.environ["HOLDFAST_DATA"]
-SEEDS = ",".join(f"127.0.0.1:{int(url.rsplit(':', 1)[1]) + 2}" for url in harness.S3_ENDPOINTS[:2])
-BASE = int(harness.S3_ENDPOINTS[-1].rsplit(":", 1)[1]) + 100
-
-
-class Gateway:
-    def __init__(self, number):
-        self.s3, self.rest = BASE + 10 * number, BASE + 10 * number + 1
-        self.api = Rest(f"http://127.0.0.1:{self.rest}")
-        self.start()
-
-    def start(self):
-        token = f"{DATA}/node-0/data/gateway-token"
-        command = [BINARY, "gateway", "--via", SEEDS, "--token-file", token, "--admin-token", harness.ADMIN_TOKEN]
-        command += ["--s3-bind", f"127.0.0.1:{self.s3}", "--rest-bind", f"127.0.0.1:{self.rest}"]
-        with open(WORK / f"gateway-{self.s3}.log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        began = time.monotonic()
-        while True:
-            try:
-                if self.api.ask("GET", "/health/ready")[0] == 200:
-                    return
-            except OSError:
-                pass
-            assert time.monotonic() - began < 60, "the gateway is not ready"
-            time.sleep(0.1)
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
 
 gateways = [Gateway(0), Gateway(1)]
 one, two = (gateway.api for gateway in gateways)

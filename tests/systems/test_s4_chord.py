@@ -1,5 +1,5 @@
 """Lookup by Chord, with a registry, finger tables and a key-value shell: what `holdfast shell` says at each verb, on five nodes, and
-while one of them is gone.
+while one of them, or the gateway that a shell came by, is gone.
 """
 
 import sys
@@ -14,6 +14,7 @@ import time  # noqa: E402
 
 import harness  # noqa: E402
 import nodes  # noqa: E402
+from gateway import Gateway  # noqa: E402
 from harness import REST_ENDPOINTS, WORK, check  # noqa: E402
 from rest import Rest  # noqa: E402
 
@@ -115,6 +116,37 @@ with check("it comes back, and answers again"):
             break
         assert time.monotonic() - began < 120, way
         time.sleep(1)
+
+STARS = {f"star-{number:03}": f"the star number {number}" for number in range(400)}
+saves = [f"save {key} {text}\n" for key, text in STARS.items()]
+
+with check("a gateway is killed in the middle of a script of saves: the shell says at which line, and that nobody could be reached"):
+    gateway = Gateway(0)
+    script = subprocess.Popen(
+        [nodes.BINARY, "shell"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=WORK, env=ENVIRONMENT
+    )
+    script.stdin.write("".join([f"connect {gateway.address}\n", *saves]))
+    script.stdin.close()
+    saved = 0
+    for line in script.stdout:
+        saved += line.startswith("saved in ")
+        if saved == 50:
+            gateway.kill()
+    assert script.wait(timeout=60) == 4 and 50 <= saved < len(saves), saved
+    complaint = script.stderr.read()
+    # The first line was spent on connecting.
+    assert f"line {saved + 2}:" in complaint and "no node could be reached" in complaint, complaint
+
+with check("whoever goes on from that line through a node has them all; what was on its way may be there already, and is named"):
+    rest_of_it = f"connect {at(asked)}\n" + "".join(saves[saved:])
+    done = subprocess.run(
+        [nodes.BINARY, "shell", "--continue"], input=rest_of_it, capture_output=True, text=True, timeout=120, cwd=WORK, env=ENVIRONMENT
+    )
+    refused = re.findall(r"(star-\d+) exists already, in node-", done.stderr)
+    assert refused in ([], [list(STARS)[saved]]) and done.returncode == len(refused), done.stderr[-800:]
+    for number, (key, text) in enumerate(STARS.items()):
+        assert api[number % len(api)].bytes("GET", f"/v1/buckets/shell/objects/{key}") == text.encode(), key
+    assert "the star number 49" in shell(f"connect {at(2)}\ncat star-049\n")
 
 with check("quit ends it, and every error is told"):
     assert shell("quit\nfrobnicate\n").strip() == ""

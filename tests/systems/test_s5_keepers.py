@@ -1,5 +1,5 @@
 """A tracker and data keepers: big files that go straight to and from the nodes that hold them, several ranges at once; a client that is
-killed and goes on; a node that dies meanwhile; replicas that are checked and restored; and who came and went, as it happens.
+killed and goes on; a node, or a gateway, that dies meanwhile; replicas that are checked and restored; and who came and went, as it happens.
 """
 
 import sys
@@ -16,6 +16,7 @@ import urllib.request  # noqa: E402
 
 import harness  # noqa: E402
 import nodes  # noqa: E402
+from gateway import Gateway  # noqa: E402
 from harness import MIB, REST_ENDPOINTS, WORK, check, file_digest, random_bytes, write_file  # noqa: E402
 from rest import Rest  # noqa: E402
 
@@ -77,6 +78,53 @@ with check("a client that is killed goes on where it was"):
     copy.wait()
     holdfast("cp", "hf://films/film.mkv", "late.mkv")
     assert file_digest(WORK / "late.mkv") == file_digest(source)
+
+
+def by(*gateways):
+    """For a client that cannot reach the nodes: all that it moves goes by these doors."""
+    s3, rest = (",".join(getattr(gateway, side) for gateway in gateways) for side in ("s3", "rest"))
+    return "--endpoints", s3, "--rest-endpoints", rest
+
+
+def killed_midway(gateway, is_midway, *words):
+    """Begins a copy and kills the gateway that it goes by, once that is in the middle of it; how the copy ends, and what it says."""
+    copy = subprocess.Popen([nodes.BINARY, "cp", *words], cwd=WORK, stderr=subprocess.PIPE, text=True)
+    while not is_midway():
+        assert copy.poll() is None, "it was over before"
+    gateway.kill()
+    return copy.wait(timeout=300), copy.stderr.read()
+
+
+def some_parts_are_in():
+    page = first.api.bytes("GET", "/metrics").decode()
+    counts = [line.split()[-1] for line in page.splitlines() if line.startswith("holdfast_requests_total") and '"UploadPart"' in line]
+    return sum(map(int, counts)) >= 3
+
+
+def a_third_has_come():
+    return sum(file.stat().st_size for file in WORK.glob(".gate.mkv.*.partial")) > SIZE // 3
+
+
+first, second = Gateway(0), Gateway(1)
+with check("a gateway is killed while a file goes up by it, the client's only door: it is told so, and nothing of the file is there"):
+    ended, said = killed_midway(first, some_parts_are_in, str(source), "hf://films/gate.mkv", *by(first))
+    assert ended == 4 and "no node could be reached" in said, (ended, said)
+    holdfast("stat", "hf://films/gate.mkv", ok=3)
+
+with check("a client that knows another door goes on by that, and the file is there, whole"):
+    first.start()
+    ended, said = killed_midway(first, some_parts_are_in, str(source), "hf://films/gate.mkv", *by(first, second))
+    assert ended == 0, (ended, said)
+    told = holdfast("cp", "hf://films/gate.mkv", "gate-checked.mkv")[-1]
+    assert told["checked"] == "crc64nvme" and file_digest(WORK / "gate-checked.mkv") == file_digest(source), told
+
+with check("killed while it comes down: by one door it fails, and leaves no file that is a part; with another it comes, whole"):
+    first.start()
+    ended, said = killed_midway(first, a_third_has_come, "hf://films/gate.mkv", "gate.mkv", *by(first))
+    assert ended == 4 and not (WORK / "gate.mkv").exists() and not a_third_has_come(), (ended, said)
+    first.start()
+    ended, said = killed_midway(first, a_third_has_come, "hf://films/gate.mkv", "gate.mkv", *by(first, second))
+    assert ended == 0 and file_digest(WORK / "gate.mkv") == file_digest(source), (ended, said)
 
 with check("everybody is told that the node went, and that it came back"):
     began = time.monotonic()

@@ -35,7 +35,12 @@ export function preview(bucket, key, version, { sibling, signal } = {}) {
   else if (IMAGE.test(type)) put(frame, h("img", { src: path, alt: `Preview of ${key}`, on }));
   else if (SOUND.test(type)) put(frame, h("audio", { src: path, controls: true, preload: "metadata", "aria-label": key, on }));
   else if (MOVING.test(type)) put(frame, h("video", { src: path, controls: true, preload: "metadata", "aria-label": key, on }));
-  else if (type === "application/pdf") put(frame, h("iframe", { src: path, title: `Preview of ${key}` }));
+  else if (type === "application/pdf") {
+    // A viewer may run what a document carries, so it is not started before somebody wants it.
+    const show = () => put(frame, h("iframe", { src: path, title: `Preview of ${key}` }));
+    put(frame, h("div", { class: "asks" }, h("p", {}, "A document. Your browser's viewer may run what it carries; that cannot reach this console, but it may open a dialog: tell it nothing."),
+      h("button", { type: "button", on: { click: show } }, "Show the document")));
+  }
   else if (TEXT.test(type)) text(bucket, key, version, { sibling, signal }).then((shown) => put(frame, shown)).catch(cannot);
   else put(frame, h("p", { class: "dim" }, `${type || "Its kind is unknown"}: not shown here.`));
   return frame;

@@ -66,7 +66,8 @@ const SHOWN: [&str; 21] = [
     PDF,
 ];
 
-/// Browsers show documents in a viewer of their own, which `sandbox` would keep from starting; it runs nothing of ours.
+/// Browsers show documents in a viewer of their own, which `sandbox` would keep from starting in some. What a document carries may
+/// run there, out of reach of our pages, but not out of reach of a dialog: the console starts it only when asked to.
 const PDF: &str = "application/pdf";
 
 /// Makes an answer harmless.

@@ -17,7 +17,7 @@ export async function show(main, { signal }) {
   const status = h("p", { class: "dim", role: "status" });
   put(main, h("div", { class: "head" }, h("h1", {}, "Conflicts"),
     h("p", { class: "lead" }, "Keys that were written by several at once, each without having seen the others. Nothing was dropped: decide which stays.")),
-  list, status);
+  h("div", { class: "stack" }, list, status));
 
   const { buckets } = await get("/v1/buckets", {}, signal);
   // First where conflicts are kept on purpose.

@@ -37,6 +37,11 @@ export function show(main, { name, session, signal }) {
           h("section", { class: "sheet" }, h("h2", {}, "Connections"), links)))));
 
   let shownActs = "";
+  let stats = null;
+  // Which of them are its own is known once both are there.
+  const linked = () => {
+    if (stats && live.view) put(links, linksOf(stats, member(name)));
+  };
   const update = () => {
     if (!live.view) return;
     const one = member(name);
@@ -54,19 +59,20 @@ export function show(main, { name, session, signal }) {
       shownActs = acting;
       put(acts, actsOf(one, session));
     }
+    if (!links.firstChild) linked();
   };
-  const linked = async () => {
+  const look = async () => {
     try {
-      const stats = await get("/v1/stats", {}, signal);
-      put(links, linksOf(stats, member(name)));
+      stats = await get("/v1/stats", {}, signal);
+      linked();
     } catch (problem) {
       if (problem.name !== "AbortError") sayProblem(problem);
     }
   };
   on("view", update, signal);
   update();
-  linked();
-  const timer = setInterval(linked, 5000);
+  look();
+  const timer = setInterval(look, 5000);
   signal.addEventListener("abort", () => clearInterval(timer));
 }
 

@@ -75,7 +75,7 @@ function line(request, names) {
 }
 
 function tableOf(layout) {
-  const columns = [["Node"], ["State"], ["Zone", "optional"], ["Share", "num"], ["Requests/s", "num"], ["Holds for others"]];
+  const columns = [["Node"], ["State"], ["Zone", "optional"], ["Share", "num optional"], ["Requests/s", "num"], ["Holds for others"]];
   return table("Members of the ring", columns, ringTable(layout, live.view).map(({ one, level, word, stats, held }) => [
     h("a", { href: paths.node(one.name) }, one.name), state(level, word), one.zone || "–", percent(one.share),
     rate(stats?.requests_per_s), held || "–",
