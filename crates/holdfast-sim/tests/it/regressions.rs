@@ -179,7 +179,7 @@ fn a_healed_row_and_its_count_are_one_batch() {
 /// comparisons heal them.
 #[test]
 fn what_keeps_a_count_from_being_certain_is_looked_for() {
-    must_hold(39_482);
+    must_hold(39482);
 }
 
 /// Of three homes one had lost its disk and one its clock, and they stayed so until the simulated clients had done their work,
@@ -271,6 +271,16 @@ fn what_an_attempt_had_replaced_is_shown_to_whoever_carries_the_write_on() {
 #[test]
 fn attempts_alone_are_no_reason_to_write_again() {
     must_hold(21199);
+}
+
+/// The second remedy showed him all that these attempts had replaced. Where his own copy was quorum enough, and held his version and
+/// nothing else, that was what his version itself had replaced: he wrote it a second time on account of it.
+#[test]
+fn what_a_write_has_replaced_is_no_reason_to_write_it_again() {
+    must_hold(35688);
+    must_hold(78261);
+    must_hold(88835);
+    must_hold(94864);
 }
 
 /// A gateway looked for who answers for a position, could not reach him, and never asked the node before him, who knows as well

@@ -18,9 +18,10 @@ use crate::storage::Batch;
 impl PutOp {
     /// A retry of a write that is here already: same dot, W synced answers and D4 like any other (rule D7).
     ///
-    /// What the first attempt knew is not known here, so a blind retry claims to know nothing but its own dot and the attempts
-    /// before it: whatever else a copy holds, this one included, then asks for the second round. Claiming the record's whole
-    /// context instead would leave an earlier acknowledged write beside it, and perhaps above it.
+    /// What the first attempt knew is not known here. Where its version stands alone, all else that the copy covers is gone
+    /// because of it, and a blind retry claims that. Beside others it claims its own dot and the attempts before it only:
+    /// whatever else a copy holds, this one included, then asks for the second round. Claiming these others, too, would leave an
+    /// earlier acknowledged write beside it, and perhaps above it.
     pub(super) fn carry_on(
         &mut self,
         step: &mut Step<'_>,
@@ -39,7 +40,8 @@ impl PutOp {
             .find(|(dot, _)| *dot == self.dot)
             .map(|(_, body)| body.clone())
             .unwrap_or_default();
-        self.own_context = context.cloned().unwrap_or_default();
+        let replaced = (copy.record.versions().len() == 1).then(|| copy.record.context());
+        self.own_context = context.or(replaced).cloned().unwrap_or_default();
         self.own_context.add(self.dot);
         let attempts = copy.record.context().attempts_known(self.request);
         self.own_context.cover_attempts(self.request, attempts);
